@@ -1,0 +1,395 @@
+//! What capture says: tasks, their calls and outcomes, and how a stopped task is looked at.
+//!
+//! Knows neither ptrace nor facts. A backend calls a [`Sink`]; the sink looks at the stopped task through a
+//! [`TaskView`], which lives only while the task stands still.
+
+use std::io;
+use std::time::Duration;
+
+use crate::abi::Abi;
+use crate::path::AbsPath;
+
+/// A thread id in the learner's pid namespace (`gettid(2)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tid(pub i32);
+
+/// One system call as it is entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The ABI of this very call.
+    pub abi: Abi,
+    /// Its number, without [`crate::abi::X32_BIT`].
+    pub number: u32,
+    /// The six argument registers; 32-bit ABIs have zero-extended values.
+    pub args: [u64; 6],
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It returned this value.
+    Returned(i64),
+    /// It failed with this errno (positive).
+    Failed(i32),
+    /// Its end was not seen: exit, death within the call, or another thread's exec.
+    Unfinished,
+}
+
+impl Outcome {
+    /// Whether the call took effect. EINPROGRESS, EAGAIN, EINTR and the kernel's ERESTART family are no failures:
+    /// the call was admitted.
+    #[must_use]
+    pub fn admitted(self) -> bool {
+        match self {
+            Self::Returned(_) => true,
+            Self::Failed(errno) => matches!(errno, libc::EINPROGRESS | libc::EAGAIN | libc::EINTR | 512..=516),
+            Self::Unfinished => false,
+        }
+    }
+}
+
+/// Where a task comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The workload's first process, not yet in its own program.
+    Root,
+    /// A new process of this task.
+    Process(Tid),
+    /// A new thread of this task's process.
+    Thread(Tid),
+}
+
+/// How a task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// `exit_group(2)` or the last `exit(2)` with this status.
+    Exited(i32),
+    /// Ended by this signal.
+    Killed(i32),
+    /// It is no longer there, and how it ended was not seen (a sibling's exec, a detach).
+    Vanished,
+}
+
+/// What the sink wants next from the task that it was just shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interest {
+    /// Show the end of this call too.
+    pub leave: bool,
+    /// This stop taught something that was not known before.
+    pub news: bool,
+}
+
+/// What the sink wants of the whole run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Directive {
+    /// Go on.
+    Continue,
+    /// End the workload: the backend sends SIGTERM to it and goes on until it has ended.
+    Stop,
+}
+
+/// What the backend counts of the tree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Processes alive now.
+    pub processes: usize,
+    /// Threads alive now, each process's first included.
+    pub threads: usize,
+}
+
+/// Something that the backend could not observe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// A task could not be traced, or not to its end.
+    Untraced {
+        /// Why, for a reader.
+        reason: String,
+    },
+    /// A call of an architecture that has no row in [`crate::abi`] (its `AUDIT_ARCH_*` token).
+    ForeignArch(u32),
+    /// The tracer let go of tasks that were still running.
+    Detached {
+        /// How many tasks.
+        tasks: usize,
+    },
+}
+
+/// Receives what capture sees, in order. A backend shows every task from its birth to its end; each call that is
+/// entered is shown before it takes effect, and left only when [`Interest::leave`] asked for it and the end was seen.
+pub trait Sink {
+    /// A task appeared. Its parent was shown before it.
+    fn born(&mut self, tid: Tid, origin: Origin, view: &dyn TaskView);
+
+    /// A task stands at the entry of `call`.
+    fn enter(&mut self, tid: Tid, call: &Call, view: &dyn TaskView) -> Interest;
+
+    /// A task stands at the end of `call`. Returns whether something new was learned.
+    fn leave(&mut self, tid: Tid, call: &Call, outcome: Outcome, view: &dyn TaskView) -> bool;
+
+    /// A task runs a new program (inside its still unfinished execve). `former` is its thread id before: another than
+    /// `tid` when a thread that was not the first called execve; every other thread of the process is gone.
+    fn exec(&mut self, tid: Tid, former: Tid, view: &dyn TaskView);
+
+    /// A task ended. A call that it was in is [`Outcome::Unfinished`].
+    fn gone(&mut self, tid: Tid, ended: Ended);
+
+    /// Something was not seen.
+    fn lost(&mut self, loss: Loss);
+
+    /// Called some ten times a second and after each wake-up, between stops.
+    fn tick(&mut self, census: Census) -> Directive;
+}
+
+/// A stopped task, looked at. Every answer comes from the kernel at the time of asking.
+///
+/// Errors are those of the kernel: `ESRCH` when the task died, `EFAULT` for unmapped memory.
+pub trait TaskView {
+    /// Reads memory at `address` into `buffer`; returns how many bytes could be read before the first unmapped page,
+    /// at least one unless the buffer is empty.
+    ///
+    /// # Errors
+    /// `EFAULT` when not even the first byte is readable, `ESRCH` when the task is gone.
+    fn read(&self, address: u64, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// The program that the task runs (`/proc/TID/exe`).
+    ///
+    /// # Errors
+    /// As `readlink(2)`.
+    fn exe(&self) -> io::Result<AbsPath>;
+
+    /// Its arguments (`/proc/TID/cmdline`), at most `limit` bytes, separated by NUL.
+    ///
+    /// # Errors
+    /// As `read(2)`.
+    fn cmdline(&self, limit: usize) -> io::Result<Vec<u8>>;
+
+    /// Its credentials (`/proc/TID/status`).
+    ///
+    /// # Errors
+    /// As `read(2)`.
+    fn credentials(&self) -> io::Result<Credentials>;
+
+    /// What an open descriptor refers to (`/proc/TID/fd/N`).
+    ///
+    /// # Errors
+    /// `EBADF` when it is not open.
+    fn descriptor(&self, fd: i32) -> io::Result<Descriptor>;
+
+    /// The socket behind a descriptor (a duplicate from `pidfd_getfd(2)`, asked with `getsockopt(2)`).
+    ///
+    /// # Errors
+    /// `ENOTSOCK`, `EBADF`; `EPERM` when the kernel refuses the duplicate.
+    fn socket(&self, fd: i32) -> io::Result<SocketInfo>;
+
+    /// Follows `path` from `base` as the kernel would for this task: inside its root and mount namespace, every
+    /// symbolic link but (unless `follow`) the last one resolved.
+    ///
+    /// A last component that does not exist is no error: [`Resolved::inode`] is `None` then.
+    ///
+    /// # Errors
+    /// `ENOENT`, `ENOTDIR`, `ELOOP`, `EACCES`, `ENAMETOOLONG` as `path_resolution(7)`.
+    fn resolve(&self, base: Base, path: &[u8], follow: bool) -> io::Result<Resolved>;
+
+    /// File mappings that overlap `start..end` (`/proc/TID/maps`); the whole address space with `0..u64::MAX`.
+    ///
+    /// # Errors
+    /// As `read(2)`.
+    fn mappings(&self, start: u64, end: u64) -> io::Result<Vec<Mapping>>;
+
+    /// The credentials of another process, as a target of `kill(2)`, by its id in the task's pid namespace.
+    ///
+    /// # Errors
+    /// `ESRCH` when there is none.
+    fn process(&self, pid: i32) -> io::Result<Credentials>;
+
+    /// A file of the task's `/proc/sys` or `/proc/TID` as text, named below `/proc`, with `self` for the task
+    /// (`self/oom_score_adj`, `sys/net/ipv4/ip_unprivileged_port_start`). At most 64 KiB.
+    ///
+    /// # Errors
+    /// As `read(2)`.
+    fn proc(&self, name: &str) -> io::Result<Vec<u8>>;
+}
+
+/// Where a relative path starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Base {
+    /// The current directory (`AT_FDCWD`).
+    Cwd,
+    /// An open directory.
+    Fd(i32),
+}
+
+impl Base {
+    /// From a `dirfd` argument register, of which the kernel takes the low 32 bits.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "an int argument is the low half")]
+    pub fn from_arg(register: u64) -> Self {
+        match register as u32 as i32 {
+            libc::AT_FDCWD => Self::Cwd,
+            fd => Self::Fd(fd),
+        }
+    }
+}
+
+/// A path followed to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// The kernel's own path of the file, or of where it would be.
+    pub path: AbsPath,
+    /// The file, when it exists.
+    pub inode: Option<Inode>,
+    /// Every directory that was searched on the way, the last one's parent included.
+    pub searched: Vec<Searched>,
+}
+
+/// A directory on the way of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Searched {
+    /// Its path.
+    pub path: AbsPath,
+    /// Its inode.
+    pub inode: Inode,
+}
+
+/// What decides access to a file (`stat(2)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inode {
+    /// File type and permission bits, as `st_mode`.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Device and inode number.
+    pub id: (u64, u64),
+    /// Device number of a device node, as `st_rdev`.
+    pub rdev: u64,
+    /// Number of hard links, 0 when it was removed.
+    pub links: u64,
+}
+
+impl Inode {
+    /// The file type, one of `libc::S_IFREG`, `S_IFDIR` and so on.
+    #[must_use]
+    pub const fn kind(&self) -> u32 {
+        self.mode & libc::S_IFMT
+    }
+
+    /// Whether it is a directory.
+    #[must_use]
+    pub const fn is_dir(&self) -> bool {
+        self.kind() == libc::S_IFDIR
+    }
+}
+
+/// An open file description.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Descriptor {
+    /// What it refers to.
+    pub target: Target,
+    /// The file's inode.
+    pub inode: Inode,
+    /// Its status flags (`/proc/TID/fdinfo/N`): the access mode and `O_APPEND`, `O_PATH` and so on.
+    pub flags: i32,
+}
+
+/// What a descriptor refers to, from its link in `/proc/TID/fd`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A file with a path.
+    Path(AbsPath),
+    /// A file whose name was removed: the name that it had.
+    Deleted(AbsPath),
+    /// A file without a name: a pipe, socket, memfd, epoll and the like, as `pipe:[1]` or `anon_inode:[eventpoll]`.
+    Nameless(String),
+}
+
+/// A file mapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// First address.
+    pub start: u64,
+    /// Address behind the last one.
+    pub end: u64,
+    /// Whether it may be executed now.
+    pub executable: bool,
+    /// The mapped file.
+    pub path: AbsPath,
+    /// The mapped file's inode, when it could be asked for.
+    pub inode: Option<Inode>,
+}
+
+/// A socket as the kernel describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketInfo {
+    /// `SO_DOMAIN`.
+    pub family: i32,
+    /// `SO_TYPE`.
+    pub kind: i32,
+    /// `SO_PROTOCOL`.
+    pub protocol: i32,
+    /// Its own address, as `getsockname(2)` writes it.
+    pub local: Vec<u8>,
+    /// The peer's address, empty when not connected.
+    pub peer: Vec<u8>,
+}
+
+/// A task's credentials (`credentials(7)`, `capabilities(7)`), ids as seen from the learner's user namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// Real, effective, saved and filesystem user id.
+    pub uid: [u32; 4],
+    /// Real, effective, saved and filesystem group id.
+    pub gid: [u32; 4],
+    /// Supplementary groups, sorted.
+    pub groups: Vec<u32>,
+    /// Effective capabilities, bit N for capability N.
+    pub effective: u64,
+    /// Permitted capabilities.
+    pub permitted: u64,
+    /// Inheritable capabilities.
+    pub inheritable: u64,
+    /// Bounding set.
+    pub bounding: u64,
+    /// Ambient capabilities.
+    pub ambient: u64,
+    /// Whether `no_new_privs` is set.
+    pub no_new_privs: bool,
+    /// Whether it lives in a user namespace other than the learner's.
+    pub foreign_user_namespace: bool,
+}
+
+impl Credentials {
+    /// The filesystem user id, which file access is judged by.
+    #[must_use]
+    pub const fn fsuid(&self) -> u32 {
+        self.uid[3]
+    }
+
+    /// The filesystem group id.
+    #[must_use]
+    pub const fn fsgid(&self) -> u32 {
+        self.gid[3]
+    }
+
+    /// Whether `gid` is the filesystem group or one of the supplementary groups.
+    #[must_use]
+    pub fn in_group(&self, gid: u32) -> bool {
+        self.fsgid() == gid || self.groups.binary_search(&gid).is_ok()
+    }
+}
+
+/// What a run used and how it ended, once it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// How the workload's first process ended; `None` when it was let go alive.
+    pub root: Option<Ended>,
+    /// From the workload's own execve to the end.
+    pub elapsed: Duration,
+    /// The most processes alive at once.
+    pub peak_processes: usize,
+    /// The most threads alive at once.
+    pub peak_threads: usize,
+    /// The largest resident set of one process, in KiB (`getrusage(2)`, `RUSAGE_CHILDREN`).
+    pub peak_memory_kib: u64,
+}

@@ -1,0 +1,2 @@
+//! The `learn` program: parse, dispatch, print the error chain, exit.
+fn main() {}

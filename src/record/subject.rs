@@ -1,0 +1,422 @@
+//! What was seen of one executable, and the evidence of each fact.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use super::{Moment, RunId, entries};
+use crate::abi::{Abi, Syscall};
+use crate::event::Outcome;
+use crate::fact::{
+    Access, Arguments, Check, ExecutionFact, Fact, FileFact, IdentityFact, LimitFact, MountFact, NamespaceFact,
+    NetworkFact, SignalFact, TraceFact,
+};
+use crate::path::AbsPath;
+
+/// How many different values each small set of a subject may hold, files and system calls excepted.
+pub(super) const LIMIT: usize = 4096;
+
+/// How many different argument lists are kept of one call.
+const ARGUMENTS_LIMIT: usize = 256;
+
+/// How many invocations are kept as a sample: the smallest ones, so that joining samples stays lawful.
+pub(super) const INVOCATIONS: usize = 16;
+
+/// A small set is full; what it holds, in words.
+pub(super) struct Full(pub &'static str);
+
+/// What was seen of one executable.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Subject {
+    /// A sample of how it was started.
+    #[serde(with = "entries", skip_serializing_if = "BTreeMap::is_empty")]
+    pub invocations: BTreeMap<Invocation, Evidence>,
+    /// System calls by ABI.
+    pub syscalls: BTreeMap<Abi, BTreeMap<Syscall, SyscallUse>>,
+    /// Files by the kernel's path.
+    pub files: BTreeMap<AbsPath, FileUse>,
+    /// Sockets.
+    #[serde(with = "entries", skip_serializing_if = "BTreeMap::is_empty")]
+    pub network: BTreeMap<NetworkFact, Usage>,
+    /// Programs that it executed.
+    #[serde(with = "entries", skip_serializing_if = "BTreeMap::is_empty")]
+    pub executions: BTreeMap<ExecutionFact, Usage>,
+    /// Calls that may hang on a capability.
+    #[serde(with = "entries", skip_serializing_if = "BTreeMap::is_empty")]
+    pub checks: BTreeMap<Check, Usage>,
+    /// Signals sent.
+    #[serde(with = "entries", skip_serializing_if = "BTreeMap::is_empty")]
+    pub signals: BTreeMap<SignalFact, Usage>,
+    /// Namespaces created or joined.
+    #[serde(with = "entries", skip_serializing_if = "BTreeMap::is_empty")]
+    pub namespaces: BTreeMap<NamespaceFact, Usage>,
+    /// Changes of the mount table.
+    #[serde(with = "entries", skip_serializing_if = "BTreeMap::is_empty")]
+    pub mounts: BTreeMap<MountFact, Usage>,
+    /// Ids changed to.
+    #[serde(with = "entries", skip_serializing_if = "BTreeMap::is_empty")]
+    pub identities: BTreeMap<IdentityFact, Usage>,
+    /// Resource limits changed.
+    #[serde(with = "entries", skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<LimitFact, Usage>,
+    /// Tasks traced.
+    #[serde(with = "entries", skip_serializing_if = "BTreeMap::is_empty")]
+    pub traces: BTreeMap<TraceFact, Usage>,
+}
+
+/// How an executable was started: its command line and the programs from the workload's root to it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Invocation {
+    /// Programs from the root to the one that executed it, the root first; empty for the root itself.
+    pub chain: Vec<AbsPath>,
+    /// Its arguments in [`crate::path::to_text`] form, cut to a bounded length.
+    pub command: Vec<String>,
+}
+
+/// When and in which runs a fact was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// First time, Unix time in milliseconds.
+    pub first_ms: u64,
+    /// Last time that taught something about it, Unix time in milliseconds.
+    pub last_ms: u64,
+    /// Runs in which it was seen.
+    pub runs: RunSet,
+}
+
+/// A sorted set of runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunSet(SmallVec<[RunId; 2]>);
+
+impl RunSet {
+    /// Adds a run; returns whether it is new.
+    pub fn insert(&mut self, run: RunId) -> bool {
+        match self.0.binary_search(&run) {
+            Ok(_) => false,
+            Err(at) => {
+                self.0.insert(at, run);
+                true
+            }
+        }
+    }
+
+    /// The runs, sorted.
+    pub fn iter(&self) -> impl Iterator<Item = RunId> {
+        self.0.iter().copied()
+    }
+}
+
+impl Evidence {
+    /// Seen once.
+    #[must_use]
+    pub fn at(moment: Moment) -> Self {
+        let mut runs = RunSet::default();
+        runs.insert(moment.run);
+        Self { first_ms: moment.at_ms, last_ms: moment.at_ms, runs }
+    }
+
+    /// Seen again.
+    pub fn again(&mut self, moment: Moment) {
+        self.first_ms = self.first_ms.min(moment.at_ms);
+        self.last_ms = self.last_ms.max(moment.at_ms);
+        self.runs.insert(moment.run);
+    }
+
+    /// Both evidences.
+    pub fn join(&mut self, other: &Self) {
+        self.first_ms = self.first_ms.min(other.first_ms);
+        self.last_ms = self.last_ms.max(other.last_ms);
+        for run in other.runs.iter() {
+            self.runs.insert(run);
+        }
+    }
+}
+
+/// How a call ended, as a sorted set: 0 for success, an errno, or [`Outcomes::UNFINISHED`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcomes(SmallVec<[u16; 4]>);
+
+impl Outcomes {
+    /// The end was not seen: exit, death within the call, or a thread's exec.
+    pub const UNFINISHED: u16 = u16::MAX;
+
+    /// The class of one outcome.
+    #[must_use]
+    pub fn class(outcome: Outcome) -> u16 {
+        match outcome {
+            Outcome::Returned(_) => 0,
+            Outcome::Failed(errno) => u16::try_from(errno).unwrap_or(Self::UNFINISHED),
+            Outcome::Unfinished => Self::UNFINISHED,
+        }
+    }
+
+    /// Adds a class; returns whether it is new.
+    pub fn insert(&mut self, class: u16) -> bool {
+        match self.0.binary_search(&class) {
+            Ok(_) => false,
+            Err(at) => {
+                self.0.insert(at, class);
+                true
+            }
+        }
+    }
+
+    /// The classes, sorted.
+    pub fn iter(&self) -> impl Iterator<Item = u16> {
+        self.0.iter().copied()
+    }
+
+    /// Whether it was admitted at least once: success, or a failure that is none ([`Outcome::admitted`]).
+    #[must_use]
+    pub fn admitted(&self) -> bool {
+        self.iter().any(|class| class == 0 || Outcome::Failed(i32::from(class)).admitted())
+    }
+}
+
+/// The evidence of a fact, with its outcomes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// How it ended.
+    pub outcomes: Outcomes,
+    /// When it was seen.
+    pub seen: Evidence,
+}
+
+impl Usage {
+    fn new(class: u16, moment: Moment) -> Self {
+        let mut outcomes = Outcomes::default();
+        outcomes.insert(class);
+        Self { outcomes, seen: Evidence::at(moment) }
+    }
+
+    /// Seen again. Returns whether its class of outcome is new.
+    fn again(&mut self, class: u16, moment: Moment) -> bool {
+        self.seen.again(moment);
+        self.outcomes.insert(class)
+    }
+}
+
+/// The use of one system call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyscallUse {
+    /// How it ended; a call that never returns has none but [`Outcomes::UNFINISHED`].
+    pub outcomes: Outcomes,
+    /// When it was seen.
+    pub seen: Evidence,
+    /// How often it was seen in each run; a lower bound unless [`super::Run::exact_counts`].
+    pub calls: BTreeMap<RunId, u64>,
+    /// Its significant scalar arguments.
+    #[serde(default, with = "entries::plain", skip_serializing_if = "BTreeMap::is_empty")]
+    pub arguments: BTreeMap<Arguments, Usage>,
+}
+
+/// The use of one file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileUse {
+    /// What succeeded.
+    #[serde(default, skip_serializing_if = "Access::is_empty")]
+    pub ok: Access,
+    /// The part of `ok` that at least once was done by a task whose filesystem user id did not own the file.
+    #[serde(default, skip_serializing_if = "Access::is_empty")]
+    pub foreign: Access,
+    /// What failed, by errno.
+    #[serde(default, skip_serializing_if = "SmallVec::is_empty")]
+    pub failed: SmallVec<[(u16, Access); 1]>,
+    /// Whether it is a directory.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub directory: bool,
+    /// When it was seen.
+    pub seen: Evidence,
+}
+
+impl FileUse {
+    fn new(moment: Moment) -> Self {
+        Self {
+            ok: Access::empty(),
+            foreign: Access::empty(),
+            failed: SmallVec::new(),
+            directory: false,
+            seen: Evidence::at(moment),
+        }
+    }
+
+    /// Adds what failed with `class`; returns whether it is new.
+    pub(super) fn fail(&mut self, class: u16, access: Access) -> bool {
+        match self.failed.binary_search_by_key(&class, |(known, _)| *known) {
+            Ok(at) => self.failed.get_mut(at).is_some_and(|(_, known)| {
+                let news = !known.contains(access);
+                *known |= access;
+                news
+            }),
+            Err(at) => {
+                self.failed.insert(at, (class, access));
+                true
+            }
+        }
+    }
+
+    fn absorb(&mut self, fact: &FileFact, outcome: Outcome, moment: Moment) -> bool {
+        self.seen.again(moment);
+        self.directory |= fact.directory;
+        if !outcome.admitted() {
+            return self.fail(Outcomes::class(outcome), fact.access);
+        }
+        let foreign = if fact.owner { Access::empty() } else { fact.access };
+        let news = !self.ok.contains(fact.access) || !self.foreign.contains(foreign);
+        self.ok |= fact.access;
+        self.foreign |= foreign;
+        news
+    }
+}
+
+impl Subject {
+    pub(super) fn absorb(&mut self, fact: Fact, outcome: Outcome, moment: Moment) -> Result<bool, Full> {
+        let class = Outcomes::class(outcome);
+        match fact {
+            Fact::Syscall(abi, call) => Ok(self.call(abi, call, class, moment)),
+            Fact::Arguments(abi, call, arguments) => {
+                let known = self.syscalls.entry(abi).or_default().get_mut(&call);
+                known.map_or(Ok(false), |known| {
+                    note(&mut known.arguments, arguments, class, moment, "argument values of one call", ARGUMENTS_LIMIT)
+                })
+            }
+            Fact::File(fact) => {
+                if let Some(known) = self.files.get_mut(&fact.path) {
+                    return Ok(known.absorb(&fact, outcome, moment));
+                }
+                let mut first = FileUse::new(moment);
+                first.absorb(&fact, outcome, moment);
+                self.files.insert(fact.path, first);
+                Ok(true)
+            }
+            Fact::Network(fact) => note(&mut self.network, fact, class, moment, "socket uses", LIMIT),
+            Fact::Execution(fact) => note(&mut self.executions, fact, class, moment, "executions", LIMIT),
+            Fact::Check(fact) => note(&mut self.checks, fact, class, moment, "capability checks", LIMIT),
+            Fact::Signal(fact) => note(&mut self.signals, fact, class, moment, "signals", LIMIT),
+            Fact::Namespace(fact) => note(&mut self.namespaces, fact, class, moment, "namespaces", LIMIT),
+            Fact::Mount(fact) => note(&mut self.mounts, fact, class, moment, "mounts", LIMIT),
+            Fact::Identity(fact) => note(&mut self.identities, fact, class, moment, "ids", LIMIT),
+            Fact::Limit(fact) => note(&mut self.limits, fact, class, moment, "resource limits", LIMIT),
+            Fact::Trace(fact) => note(&mut self.traces, fact, class, moment, "traced tasks", LIMIT),
+        }
+    }
+
+    fn call(&mut self, abi: Abi, call: Syscall, class: u16, moment: Moment) -> bool {
+        let calls = self.syscalls.entry(abi).or_default();
+        if let Some(known) = calls.get_mut(&call) {
+            known.seen.again(moment);
+            return known.outcomes.insert(class);
+        }
+        let Usage { outcomes, seen } = Usage::new(class, moment);
+        calls.insert(call, SyscallUse { outcomes, seen, calls: BTreeMap::new(), arguments: BTreeMap::new() });
+        true
+    }
+
+    pub(super) fn invoked(&mut self, invocation: Invocation, moment: Moment) {
+        self.invocations
+            .entry(invocation)
+            .and_modify(|seen| seen.again(moment))
+            .or_insert_with(|| Evidence::at(moment));
+        while self.invocations.len() > INVOCATIONS {
+            self.invocations.pop_last();
+        }
+    }
+
+    pub(super) fn facts(&self) -> impl Iterator<Item = (Fact, Outcomes)> {
+        let calls = self.syscalls.iter().flat_map(|(&abi, calls)| {
+            calls.iter().flat_map(move |(call, used)| {
+                let arguments = used.arguments.iter();
+                let arguments = arguments.map(move |(values, usage)| {
+                    (Fact::Arguments(abi, call.clone(), values.clone()), usage.outcomes.clone())
+                });
+                std::iter::once((Fact::Syscall(abi, call.clone()), used.outcomes.clone())).chain(arguments)
+            })
+        });
+        calls
+            .chain(self.files.iter().flat_map(|(path, used)| file_facts(path, used)))
+            .chain(listed(&self.network, Fact::Network))
+            .chain(listed(&self.executions, Fact::Execution))
+            .chain(listed(&self.checks, Fact::Check))
+            .chain(listed(&self.signals, Fact::Signal))
+            .chain(listed(&self.namespaces, Fact::Namespace))
+            .chain(listed(&self.mounts, Fact::Mount))
+            .chain(listed(&self.identities, Fact::Identity))
+            .chain(listed(&self.limits, Fact::Limit))
+            .chain(listed(&self.traces, Fact::Trace))
+    }
+}
+
+fn listed<K: Clone>(map: &BTreeMap<K, Usage>, fact: fn(K) -> Fact) -> impl Iterator<Item = (Fact, Outcomes)> {
+    map.iter().map(move |(key, usage)| (fact(key.clone()), usage.outcomes.clone()))
+}
+
+/// One fact for the owned part, one for the foreign part and one for each errno.
+fn file_facts(path: &AbsPath, used: &FileUse) -> impl Iterator<Item = (Fact, Outcomes)> {
+    let fact =
+        move |access, owner| Fact::File(FileFact { path: path.clone(), access, owner, directory: used.directory });
+    let ok = [(used.ok & !used.foreign, true), (used.foreign, false)];
+    let failed = used.failed.iter();
+    ok.into_iter()
+        .filter(|(access, _)| !access.is_empty())
+        .map(move |(access, owner)| (fact(access, owner), Outcomes(SmallVec::from_slice(&[0]))))
+        .chain(failed.map(move |&(class, access)| (fact(access, false), Outcomes(SmallVec::from_slice(&[class])))))
+}
+
+/// Adds `key` to a bounded map. Returns whether the key or its class of outcome is new.
+fn note<K: Ord>(
+    map: &mut BTreeMap<K, Usage>,
+    key: K,
+    class: u16,
+    moment: Moment,
+    what: &'static str,
+    limit: usize,
+) -> Result<bool, Full> {
+    if let Some(known) = map.get_mut(&key) {
+        return Ok(known.again(class, moment));
+    }
+    if map.len() >= limit {
+        return Err(Full(what));
+    }
+    map.insert(key, Usage::new(class, moment));
+    Ok(true)
+}
+
+impl Serialize for Outcomes {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.iter().map(|class| match class {
+            0 => "ok".to_owned(),
+            Self::UNFINISHED => "unfinished".to_owned(),
+            errno => match nix::errno::Errno::from_raw(i32::from(errno)) {
+                nix::errno::Errno::UnknownErrno => errno.to_string(),
+                known => format!("{known:?}"),
+            },
+        }))
+    }
+}
+
+impl<'de> Deserialize<'de> for Outcomes {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let mut outcomes = Self::default();
+        for text in Vec::<std::borrow::Cow<'de, str>>::deserialize(from)? {
+            let class = match text.as_ref() {
+                "ok" => Some(0),
+                "unfinished" => Some(Self::UNFINISHED),
+                name => errno_class(name),
+            };
+            let unknown = || serde::de::Error::custom(format!("unknown outcome `{text}`"));
+            outcomes.insert(class.ok_or_else(unknown)?);
+        }
+        Ok(outcomes)
+    }
+}
+
+/// The class of an errno by name or number.
+fn errno_class(text: &str) -> Option<u16> {
+    text.parse()
+        .ok()
+        .or_else(|| (1..=133).find(|&errno| format!("{:?}", nix::errno::Errno::from_raw(i32::from(errno))) == text))
+}
