@@ -3,29 +3,35 @@
 //! The loop knows stops and tasks; what a call means it does not know, but for two names: clone and clone3, whose
 //! `CLONE_UNTRACED` would let a task escape.
 
+pub mod filter;
+
+mod affinity;
 mod inject;
 mod signals;
+mod start;
 mod stop;
 mod sys;
 mod task;
+mod thin;
 mod view;
 mod walk;
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::io;
 use std::time::Instant;
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpgid, getpgrp, getpid};
 
-use self::inject::Borrowed;
+use self::affinity::{Affinity, Place};
+use self::inject::{Borrowed, Installation};
 use self::signals::{Action, Signals};
 use self::stop::{Birth, Stop};
-use self::sys::{Resume, Stage, SyscallOp};
+use self::sys::{Resume, SyscallOp};
 use self::task::{Phase, Task, Tasks};
+pub use self::thin::DEFAULT_THRESHOLD;
+use self::thin::{Heat, Thinned};
 use self::view::View;
 use super::{Backend, CaptureError, Workload};
 use crate::abi::Abi;
@@ -43,62 +49,34 @@ const OPTIONS: i32 = libc::PTRACE_O_TRACESYSGOOD
     | libc::PTRACE_O_EXITKILL;
 
 /// Runs workloads under ptrace. The workload dies with the learner (`PTRACE_O_EXITKILL`).
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Ptrace;
+#[derive(Clone, Copy, Debug)]
+pub struct Ptrace {
+    /// After how many stops without news a process is thinned: it then stops only for what is not known yet, so that
+    /// calls are no longer counted. 0 thins at the first call, `None` never.
+    pub thin_after: Option<u32>,
+}
 
 impl Backend for Ptrace {
     fn run(&mut self, workload: &Workload, sink: &mut dyn Sink) -> Result<Finished, CaptureError> {
         let system = |operation| move |source| CaptureError::System { operation, source };
         sys::catch_signals(TICK_US).map_err(system("start the timer"))?;
-        let held = sys::fork_held(workload).map_err(system("start a process"))?;
+        // A filter needs CAP_SYS_ADMIN or no_new_privs; and a traced set-user-ID program gains nothing anyway.
+        let privileged = view::filter_privilege(getpid_tid()).unwrap_or(false);
+        let no_new_privs = self.thin_after.is_some() && !privileged;
+        let held = sys::fork_held(workload, no_new_privs).map_err(system("start a process"))?;
         if let Err(source) = sys::seize(held.tid, OPTIONS).and_then(|()| sys::interrupt(held.tid)) {
             drop(held.gate);
-            return Err(CaptureError::Forbidden { advice: forbidden(), source });
+            return Err(CaptureError::Forbidden { advice: start::forbidden(), source });
         }
         nix::unistd::write(&held.gate, b"!").map_err(|errno| system("release the workload")(errno.into()))?;
         drop(held.gate);
 
-        let mut tracer = Tracer::new(held.tid, sink);
+        let mut tracer = Tracer::new(held.tid, self.thin_after, sink);
         tracer.run().map_err(system("wait for the workload"))?;
         match tracer.executed {
             Some(since) => Ok(tracer.finished(since)),
-            None => Err(start_failed(workload, held.report)),
+            None => Err(start::start_failed(workload, held.report)),
         }
-    }
-}
-
-/// Who forbids tracing here, and what to do about it.
-fn forbidden() -> String {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let scope = read("/proc/sys/kernel/yama/ptrace_scope");
-    let filtered = read("/proc/self/status").lines().any(|line| line.starts_with("Seccomp:") && line.ends_with('2'));
-    match scope.trim() {
-        "3" => "the Yama module forbids ptrace on this machine (kernel.yama.ptrace_scope is 3, which only a reboot \
-                undoes)"
-            .into(),
-        "2" => "the Yama module allows ptrace only with CAP_SYS_PTRACE (kernel.yama.ptrace_scope is 2): run as root, \
-                or set kernel.yama.ptrace_scope=1"
-            .into(),
-        _ if filtered => "a seccomp filter of this container forbids ptrace: allow ptrace in its profile, or start it \
-                          with --security-opt seccomp=unconfined or --cap-add=SYS_PTRACE"
-            .into(),
-        _ => "the kernel or a security module refuses ptrace; is something else tracing this process?".into(),
-    }
-}
-
-/// Why the first process never became the workload.
-fn start_failed(workload: &Workload, report: std::os::fd::OwnedFd) -> CaptureError {
-    let mut message = [0; 5];
-    let told = File::from(report).read_exact(&mut message);
-    let [stage, errno @ ..] = message;
-    let source = io::Error::from_raw_os_error(i32::from_ne_bytes(errno));
-    match (told, &workload.user) {
-        (Ok(()), Some(user)) if stage == Stage::User as u8 => CaptureError::User { uid: user.uid, source },
-        (Ok(()), _) => {
-            let program = Path::new(std::ffi::OsStr::from_bytes(workload.program.as_bytes())).to_owned();
-            CaptureError::Execute { program, source }
-        }
-        (Err(source), _) => CaptureError::System { operation: "start the workload (it was ended early)", source },
     }
 }
 
@@ -107,15 +85,31 @@ struct Tracer<'a> {
     root: Tid,
     tasks: Tasks,
     signals: Signals,
+    heat: Heat,
+    affinity: Affinity,
+    /// Where the learner may run.
+    processors: Option<CpuSet>,
+    /// How many filters the learner itself lives under, and so each task at first.
+    filters: Option<u32>,
     root_ended: Option<Ended>,
     /// When the root ran its own program.
     executed: Option<Instant>,
 }
 
 impl<'a> Tracer<'a> {
-    fn new(root: Tid, sink: &'a mut dyn Sink) -> Self {
-        let mut tracer =
-            Self { sink, root, tasks: Tasks::default(), signals: Signals::default(), root_ended: None, executed: None };
+    fn new(root: Tid, thin_after: Option<u32>, sink: &'a mut dyn Sink) -> Self {
+        let mut tracer = Self {
+            sink,
+            root,
+            tasks: Tasks::default(),
+            signals: Signals::default(),
+            heat: Heat::new(thin_after),
+            affinity: Affinity::default(),
+            processors: sched_getaffinity(Pid::from_raw(0)).ok(),
+            filters: view::filters(getpid_tid()),
+            root_ended: None,
+            executed: None,
+        };
         tracer.tasks.insert(root, Task::new(root, None));
         tracer.sink.born(root, Origin::Root, &View { tid: root, process: root });
         tracer
@@ -138,13 +132,35 @@ impl<'a> Tracer<'a> {
         while !self.tasks.is_empty() {
             self.attend();
             match sys::wait() {
-                Ok((tid, status)) => self.dispatch(tid, Stop::of_status(status)),
+                Ok((tid, status)) => {
+                    self.follow_processor(tid);
+                    self.dispatch(tid, Stop::of_status(status));
+                }
                 Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
                 Err(error) if error.raw_os_error() == Some(libc::ECHILD) => break,
                 Err(error) => return Err(error),
             }
         }
         Ok(())
+    }
+
+    /// Runs where the stopping tasks run, when that is one processor.
+    fn follow_processor(&mut self, tid: Tid) {
+        if !self.affinity.stop() {
+            return;
+        }
+        let Some(processor) = view::processor(tid) else { return };
+        let set = match (self.affinity.seen(processor), self.processors) {
+            (Some(Place::On(processor)), Some(allowed)) if allowed.is_set(processor) == Ok(true) => {
+                let mut one = CpuSet::new();
+                one.set(processor).map(|()| one).ok()
+            }
+            (Some(_), allowed) => allowed,
+            (None, _) => None,
+        };
+        if let Some(set) = set {
+            let _ = sched_setaffinity(Pid::from_raw(0), &set); // Only speed hangs on it.
+        }
     }
 
     /// Signals and the timer.
@@ -209,13 +225,24 @@ impl<'a> Tracer<'a> {
             return;
         };
         let view = View { tid, process: task.process };
+        if task.thinned == Thinned::Synced
+            && !matches!(stop, Stop::Birth(_))
+            && let Some(task) = self.tasks.get_mut(tid)
+        {
+            task.thinned = Thinned::Yes;
+        }
         match stop {
             Stop::Exited(status) => self.ended(tid, Ended::Exited(status)),
             Stop::Killed(signal) => self.ended(tid, Ended::Killed(signal)),
-            Stop::Syscall | Stop::Seccomp => self.syscall(view),
+            Stop::Syscall | Stop::Seccomp => self.syscall(&task, view),
             Stop::Birth(birth) => {
                 if let Ok(child) = sys::event_message(tid) {
                     self.adopt(tid, child, birth);
+                }
+                if let Some(task) = self.tasks.get_mut(tid)
+                    && task.thinned == Thinned::Synced
+                {
+                    task.thinned = Thinned::Yes;
                 }
                 self.go(tid, 0);
             }
@@ -229,12 +256,18 @@ impl<'a> Tracer<'a> {
 
     /// Lets a task go on. That it may have died in the meantime is told by the next wait.
     fn go(&self, tid: Tid, signal: i32) {
-        let how = if self.tasks.get(tid).is_some() { Resume::Syscall } else { Resume::Cont };
+        let to_next_filter_stop =
+            self.tasks.get(tid).is_some_and(|task| task.thinned.filtered() && task.phase == Phase::Running);
+        let how = if to_next_filter_stop { Resume::Cont } else { Resume::Syscall };
         let _ = sys::resume(tid, how, signal);
     }
 
     fn ended(&mut self, tid: Tid, how: Ended) {
-        self.tasks.remove(tid);
+        if let Some(task) = self.tasks.remove(tid)
+            && !self.tasks.has_process(task.process)
+        {
+            self.heat.end(task.process, task.parent);
+        }
         self.sink.gone(tid, how);
         if tid == self.root {
             self.root_ended = Some(how);
@@ -242,16 +275,77 @@ impl<'a> Tracer<'a> {
         self.adopt_orphans();
     }
 
-    fn syscall(&mut self, view: View) {
+    fn syscall(&mut self, task: &Task, view: View) {
         let Ok(info) = sys::syscall_info(view.tid) else { return };
         match info.op {
-            SyscallOp::Entry { number, args } | SyscallOp::Seccomp { number, args, .. } => {
+            SyscallOp::Entry { number, args } => {
+                let call = Abi::of_call(info.arch, number);
+                let native = call.is_some_and(|(abi, _)| abi == Abi::native());
+                if native && task.thinned == Thinned::No && self.is_hot(task.process) && self.thin(view) {
+                    return;
+                }
                 self.entered(view, info.arch, number, args);
+            }
+            SyscallOp::Seccomp { number, args, data } => {
+                // A task that stopped at the entry as well has been shown already.
+                if task.phase == Phase::Running {
+                    self.entered(view, info.arch, number, args);
+                }
+                if data != filter::OWN_STOP {
+                    let _ = inject::refuse_call(view.tid); // As the workload's own filter wants it without a tracer.
+                }
             }
             SyscallOp::Exit { value, failed } => self.left(view, value, failed),
             SyscallOp::None => {}
         }
         self.go(view.tid, 0);
+    }
+
+    fn is_hot(&mut self, process: Tid) -> bool {
+        self.executed.is_some() && self.heat.stop(process)
+    }
+
+    /// Installs a filter in a task that stands at the entry of a native call. Returns whether the stop is used up: the
+    /// task goes on and enters its call again.
+    fn thin(&mut self, view: View) -> bool {
+        let known = self.sink.known();
+        if known.calls.is_empty() {
+            return false;
+        }
+        if view::filters(view.tid) != self.filters {
+            log::debug!("process {} has a seccomp filter of its own and stops at every call", view.process.0);
+            self.mark(view, Thinned::Refused, Thinned::Refused);
+            return false;
+        }
+        let program = filter::program(&known);
+        let no_new_privs = !view::filter_privilege(view.tid).unwrap_or(false);
+        match inject::install(view.tid, &program, no_new_privs) {
+            Ok(Installation::Done) => {
+                log::debug!("process {} is thinned: {} calls pass", view.process.0, known.calls.len());
+                self.mark(view, Thinned::Yes, Thinned::Synced);
+                self.sink.thinned(view.tid, no_new_privs);
+                self.go(view.tid, 0);
+            }
+            Ok(Installation::Refused(error)) => {
+                log::debug!("process {} stops at every call: no filter can be installed: {error}", view.process.0);
+                self.mark(view, Thinned::Refused, Thinned::Refused);
+                self.go(view.tid, 0);
+            }
+            Ok(Installation::Interrupted(status)) => self.dispatch(view.tid, Stop::of_status(status)),
+            Err(_) => {} // It died, which the next wait tells.
+        }
+        true
+    }
+
+    fn mark(&mut self, view: View, own: Thinned, others: Thinned) {
+        for sibling in self.tasks.siblings(view.process, view.tid) {
+            if let Some(task) = self.tasks.get_mut(sibling) {
+                task.thinned = others;
+            }
+        }
+        if let Some(task) = self.tasks.get_mut(view.tid) {
+            task.thinned = own;
+        }
     }
 
     fn entered(&mut self, view: View, arch: u32, number: u64, args: [u64; 6]) {
@@ -262,9 +356,15 @@ impl<'a> Tracer<'a> {
         let call = Call { abi, number, args };
         let borrowed = self.keep_traced(view, &call);
         let interest = self.sink.enter(view.tid, &call, &view);
-        if let Some(task) = self.tasks.get_mut(view.tid) {
-            task.borrowed = borrowed;
-            task.phase = if interest.leave { Phase::InCall(call) } else { Phase::Running };
+        let Some(task) = self.tasks.get_mut(view.tid) else { return };
+        task.phase = match (interest.leave || borrowed.is_some(), task.thinned.filtered()) {
+            (true, _) => Phase::InCall(call),
+            (false, false) => Phase::Passing,
+            (false, true) => Phase::Running,
+        };
+        task.borrowed = borrowed;
+        if interest.news {
+            self.heat.news(task.process, task.parent);
         }
     }
 
@@ -301,7 +401,7 @@ impl<'a> Tracer<'a> {
             return;
         }
         let stands = self.tasks.unpark(child);
-        let Some(&Task { process, borrowed, .. }) = self.tasks.get(parent) else { return };
+        let Some(&Task { process, borrowed, thinned, .. }) = self.tasks.get(parent) else { return };
         if kill(Pid::from_raw(child.0), None).is_err() {
             return; // It was killed, and its end was reported before its birth.
         }
@@ -311,7 +411,13 @@ impl<'a> Tracer<'a> {
         } else {
             Task::new(child, Some(process))
         };
-        self.tasks.insert(child, Task { borrowed, ..task });
+        let thinned = match thinned {
+            // It may have been made before its parent's sibling installed the filter.
+            Thinned::Synced if view::filters(child) == self.filters => Thinned::No,
+            Thinned::Synced => Thinned::Yes,
+            inherited => inherited,
+        };
+        self.tasks.insert(child, Task { borrowed, thinned, ..task });
         let origin = if thread { Origin::Thread(parent) } else { Origin::Process(parent) };
         self.sink.born(child, origin, &View { tid: child, process: task.process });
         if stands {
@@ -400,6 +506,11 @@ impl<'a> Tracer<'a> {
         }
         self.go(view.tid, signal);
     }
+}
+
+/// The learner itself.
+fn getpid_tid() -> Tid {
+    Tid(getpid().as_raw())
 }
 
 impl Drop for Tracer<'_> {

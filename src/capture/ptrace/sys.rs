@@ -167,6 +167,53 @@ pub fn wait() -> io::Result<(Tid, i32)> {
     Ok((Tid(i32::try_from(tid).unwrap_or_default()), status))
 }
 
+/// Waits for one task. Returns its raw status word.
+///
+/// # Errors
+/// `ECHILD` when it is gone.
+pub fn wait_for(tid: Tid) -> io::Result<i32> {
+    let mut status = 0;
+    loop {
+        // SAFETY: `status` outlives the call.
+        match checked(unsafe { libc::waitpid(tid.0, &raw mut status, libc::__WALL) }.into()) {
+            Ok(_) => return Ok(status),
+            Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Blocks every signal of a stopped task that can be blocked; returns the mask that it had.
+///
+/// # Errors
+/// `ESRCH` when the task died.
+pub fn block_signals(tid: Tid) -> io::Result<u64> {
+    let mut mask: u64 = 0;
+    request(libc::PTRACE_GETSIGMASK, tid, size_of::<u64>(), &raw mut mask as usize)?;
+    set_signal_mask(tid, u64::MAX)?;
+    Ok(mask)
+}
+
+/// Sets the signal mask of a stopped task.
+///
+/// # Errors
+/// `ESRCH` when the task died.
+pub fn set_signal_mask(tid: Tid, mask: u64) -> io::Result<()> {
+    request(libc::PTRACE_SETSIGMASK, tid, size_of::<u64>(), &raw const mask as usize).map(drop)
+}
+
+/// Changes which call a task makes that stands at the entry of one (`NT_ARM_SYSTEM_CALL`).
+///
+/// # Errors
+/// `ESRCH` when the task died.
+#[cfg(target_arch = "aarch64")]
+pub fn set_syscall_number(tid: Tid, number: u64) -> io::Result<()> {
+    const NT_ARM_SYSTEM_CALL: usize = 0x404;
+    let mut number = number as c_int;
+    let part = libc::iovec { iov_base: (&raw mut number).cast(), iov_len: size_of::<c_int>() };
+    request(libc::PTRACE_SETREGSET as c_uint, tid, NT_ARM_SYSTEM_CALL, &raw const part as usize).map(drop)
+}
+
 /// A workload's first process, held before its execve.
 #[derive(Debug)]
 pub struct Held {
@@ -188,11 +235,12 @@ pub enum Stage {
     Execute = 2,
 }
 
-/// Forks a process that waits at its gate, becomes the workload's user and executes the workload.
+/// Forks a process that waits at its gate, becomes the workload's user, gives up new privileges when told, and
+/// executes the workload.
 ///
 /// # Errors
 /// As `pipe2(2)` and `fork(2)`.
-pub fn fork_held(workload: &Workload) -> io::Result<Held> {
+pub fn fork_held(workload: &Workload, no_new_privs: bool) -> io::Result<Held> {
     let (gate_read, gate) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
     let (report, report_write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
     let arguments = pointers(&workload.arguments);
@@ -203,7 +251,7 @@ pub fn fork_held(workload: &Workload) -> io::Result<Held> {
     if pid == 0 {
         // In the child the parent's ends must go, or it would never see the gate's end of file.
         drop((gate, report));
-        let (stage, errno) = become_workload(&gate_read, workload, &arguments, &environment);
+        let (stage, errno) = become_workload(&gate_read, workload, &arguments, &environment, no_new_privs);
         let mut message = [stage as u8, 0, 0, 0, 0];
         for (to, from) in message.iter_mut().skip(1).zip(errno.to_ne_bytes()) {
             *to = from;
@@ -226,6 +274,7 @@ fn become_workload(
     workload: &Workload,
     arguments: &[*const c_char],
     environment: &[*const c_char],
+    no_new_privs: bool,
 ) -> (Stage, i32) {
     default_signals();
     let mut byte = [0];
@@ -246,6 +295,10 @@ fn become_workload(
         if !changed {
             return (Stage::User, nix::errno::Errno::last_raw());
         }
+    }
+    if no_new_privs {
+        // SAFETY: no pointers.
+        unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
     }
     // SAFETY: both arrays are NULL-terminated and point to C strings that live in `workload`.
     unsafe { libc::execve(workload.program.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };

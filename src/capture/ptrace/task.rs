@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::inject::Borrowed;
+use super::thin::Thinned;
 use crate::event::{Call, Census, Tid};
 
 /// Where a task stands between two stops.
@@ -10,8 +11,10 @@ use crate::event::{Call, Census, Tid};
 pub enum Phase {
     /// Outside of any call, as far as was seen.
     Running,
-    /// Within a call whose entry was seen and whose end is awaited.
+    /// Within a call whose entry was shown and whose end is to be shown.
     InCall(Call),
+    /// Within a call whose entry was shown and whose end will stop it, but is not to be shown.
+    Passing,
 }
 
 /// One traced task.
@@ -27,13 +30,15 @@ pub struct Task {
     pub halted: bool,
     /// What its call of clone changed, to be put back.
     pub borrowed: Option<Borrowed>,
+    /// Whether it has the learner's filter.
+    pub thinned: Thinned,
 }
 
 impl Task {
     /// A task of `process` that was not seen in a call yet.
     #[must_use]
     pub const fn new(process: Tid, parent: Option<Tid>) -> Self {
-        Self { process, parent, phase: Phase::Running, halted: false, borrowed: None }
+        Self { process, parent, phase: Phase::Running, halted: false, borrowed: None, thinned: Thinned::No }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::event::{Base, Credentials, Descriptor, Inode, Mapping, Resolved, Sock
 use crate::path::AbsPath;
 
 const PAGE: u64 = 4096;
+const CAP_SYS_ADMIN: u64 = 1 << 21;
 const PROC_LIMIT: u64 = 64 * 1024;
 
 /// Looks at one task that stands still.
@@ -142,6 +143,30 @@ impl TaskView for View {
             None => read_bounded(&format!("/proc/{name}"), PROC_LIMIT),
         }
     }
+}
+
+/// How many seccomp filters a task lives under (`Seccomp_filters` of `proc_pid_status(5)`, Linux 5.9); `None` when it
+/// is in strict mode or the kernel does not tell.
+pub(super) fn filters(tid: Tid) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{}/status", tid.0)).ok()?;
+    let value = |key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+        line.trim().parse::<u32>().ok()
+    };
+    if value("Seccomp:")? == 1 { None } else { value("Seccomp_filters:") }
+}
+
+/// Whether a task may install a seccomp filter as it is: it has `no_new_privs` or `CAP_SYS_ADMIN`.
+pub(super) fn filter_privilege(tid: Tid) -> io::Result<bool> {
+    let credentials = credentials_of(tid)?;
+    Ok(credentials.no_new_privs || credentials.effective & CAP_SYS_ADMIN != 0)
+}
+
+/// The processor that a task ran on last (`proc_pid_stat(5)`, field 39).
+pub(super) fn processor(tid: Tid) -> Option<usize> {
+    let stat = fs::read(format!("/proc/{}/stat", tid.0)).ok()?;
+    let behind_name = stat.rsplitn(2, |&byte| byte == b')').next()?;
+    std::str::from_utf8(behind_name).ok()?.split_whitespace().nth(36)?.parse().ok()
 }
 
 fn read_bounded(path: &str, limit: u64) -> io::Result<Vec<u8>> {
