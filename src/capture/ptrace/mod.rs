@@ -5,8 +5,8 @@
 
 pub mod filter;
 
-mod affinity;
 mod inject;
+mod pace;
 mod signals;
 mod start;
 mod stop;
@@ -19,13 +19,12 @@ mod walk;
 use std::io;
 use std::time::Instant;
 
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpgid, getpgrp, getpid};
 
-use self::affinity::{Affinity, Place};
 use self::inject::{Borrowed, Installation};
+use self::pace::Pace;
 use self::signals::{Action, Signals};
 use self::stop::{Birth, Stop};
 use self::sys::{Resume, SyscallOp};
@@ -86,9 +85,8 @@ struct Tracer<'a> {
     tasks: Tasks,
     signals: Signals,
     heat: Heat,
-    affinity: Affinity,
-    /// Where the learner may run.
-    processors: Option<CpuSet>,
+    /// `None` when the learner may not change its scheduling policy back and forth.
+    pace: Option<Pace>,
     /// How many filters the learner itself lives under, and so each task at first.
     filters: Option<u32>,
     root_ended: Option<Ended>,
@@ -104,8 +102,7 @@ impl<'a> Tracer<'a> {
             tasks: Tasks::default(),
             signals: Signals::default(),
             heat: Heat::new(thin_after),
-            affinity: Affinity::default(),
-            processors: sched_getaffinity(Pid::from_raw(0)).ok(),
+            pace: sys::may_change_policy().then(|| Pace::new(Instant::now())),
             filters: view::filters(getpid_tid()),
             root_ended: None,
             executed: None,
@@ -133,7 +130,7 @@ impl<'a> Tracer<'a> {
             self.attend();
             match sys::wait() {
                 Ok((tid, status)) => {
-                    self.follow_processor(tid);
+                    self.keep_pace();
                     self.dispatch(tid, Stop::of_status(status));
                 }
                 Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
@@ -144,22 +141,13 @@ impl<'a> Tracer<'a> {
         Ok(())
     }
 
-    /// Runs where the stopping tasks run, when that is one processor.
-    fn follow_processor(&mut self, tid: Tid) {
-        if !self.affinity.stop() {
-            return;
-        }
-        let Some(processor) = view::processor(tid) else { return };
-        let set = match (self.affinity.seen(processor), self.processors) {
-            (Some(Place::On(processor)), Some(allowed)) if allowed.is_set(processor) == Ok(true) => {
-                let mut one = CpuSet::new();
-                one.set(processor).map(|()| one).ok()
-            }
-            (Some(_), allowed) => allowed,
-            (None, _) => None,
-        };
-        if let Some(set) = set {
-            let _ = sched_setaffinity(Pid::from_raw(0), &set); // Only speed hangs on it.
+    /// Keeps stops cheap.
+    fn keep_pace(&mut self) {
+        if let Some(pace) = &mut self.pace
+            && let Some(policy) = pace.stop(Instant::now)
+            && sys::set_policy(policy).is_err()
+        {
+            self.pace = None; // Not without the privilege to go back.
         }
     }
 

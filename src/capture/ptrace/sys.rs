@@ -10,6 +10,7 @@ use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
+use super::pace::Policy;
 use crate::capture::Workload;
 use crate::event::Tid;
 
@@ -22,8 +23,6 @@ pub enum Resume {
     Cont,
     /// `PTRACE_LISTEN`: stay in group-stop, but report its end.
     Listen,
-    /// `PTRACE_DETACH`.
-    Detach,
 }
 
 /// A system-call stop as `PTRACE_GET_SYSCALL_INFO` describes it (Linux 5.3).
@@ -100,7 +99,6 @@ pub fn resume(tid: Tid, how: Resume, signal: i32) -> io::Result<()> {
         Resume::Syscall => libc::PTRACE_SYSCALL,
         Resume::Cont => libc::PTRACE_CONT,
         Resume::Listen => libc::PTRACE_LISTEN,
-        Resume::Detach => libc::PTRACE_DETACH,
     };
     request(how, tid, 0, usize::try_from(signal).unwrap_or_default()).map(drop)
 }
@@ -389,6 +387,34 @@ pub fn arrived_signals() -> Vec<(i32, i32)> {
         came.then(|| (signal, SENDER.get(index).map_or(0, |sender| sender.load(Ordering::Relaxed))))
     });
     arrived.collect()
+}
+
+/// Whether the learner may leave `SCHED_IDLE` again once it has entered it (`sched(7)`). Tries it.
+pub fn may_change_policy() -> bool {
+    // SAFETY: no pointers.
+    let normal = unsafe { libc::sched_getscheduler(0) } == libc::SCHED_OTHER;
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` outlives the call.
+    unsafe { libc::getrlimit(libc::RLIMIT_NICE, &raw mut limit) };
+    let privileged = super::view::may_raise_priority();
+    normal
+        && (privileged || limit.rlim_cur >= 20)
+        && set_policy(Policy::Idle).is_ok()
+        && set_policy(Policy::Normal).is_ok()
+}
+
+/// Changes the learner's own scheduling policy.
+///
+/// # Errors
+/// `EPERM` when that is not allowed.
+pub fn set_policy(policy: Policy) -> io::Result<()> {
+    let policy = match policy {
+        Policy::Normal => libc::SCHED_OTHER,
+        Policy::Idle => libc::SCHED_IDLE,
+    };
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: `parameters` outlives the call.
+    checked(unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) }.into()).map(drop)
 }
 
 /// Whether thread `tid` belongs to the process `process` (`tgkill(2)` with signal 0).

@@ -15,6 +15,7 @@ use crate::path::AbsPath;
 
 const PAGE: u64 = 4096;
 const CAP_SYS_ADMIN: u64 = 1 << 21;
+const CAP_SYS_NICE: u64 = 1 << 23;
 const PROC_LIMIT: u64 = 64 * 1024;
 
 /// Looks at one task that stands still.
@@ -162,11 +163,10 @@ pub(super) fn filter_privilege(tid: Tid) -> io::Result<bool> {
     Ok(credentials.no_new_privs || credentials.effective & CAP_SYS_ADMIN != 0)
 }
 
-/// The processor that a task ran on last (`proc_pid_stat(5)`, field 39).
-pub(super) fn processor(tid: Tid) -> Option<usize> {
-    let stat = fs::read(format!("/proc/{}/stat", tid.0)).ok()?;
-    let behind_name = stat.rsplitn(2, |&byte| byte == b')').next()?;
-    std::str::from_utf8(behind_name).ok()?.split_whitespace().nth(36)?.parse().ok()
+/// Whether the learner has `CAP_SYS_NICE`.
+pub(super) fn may_raise_priority() -> bool {
+    let own = Tid(nix::unistd::getpid().as_raw());
+    credentials_of(own).is_ok_and(|credentials| credentials.effective & CAP_SYS_NICE != 0)
 }
 
 fn read_bounded(path: &str, limit: u64) -> io::Result<Vec<u8>> {
