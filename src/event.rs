@@ -231,6 +231,17 @@ pub trait TaskView {
     /// `ESRCH` when there is none.
     fn process(&self, pid: i32) -> io::Result<Credentials>;
 
+    /// An extended attribute of the file at `path`, a path that [`TaskView::resolve`] or another question here gave
+    /// (`lgetxattr(2)` inside the task's root and mount namespace): `security.capability`, `system.posix_acl_access`.
+    /// A backend that cannot ask leaves it out, and files are judged by their mode bits alone.
+    ///
+    /// # Errors
+    /// `ENODATA` when it has none, `ENOTSUP` when the file system or the backend knows none.
+    fn attribute(&self, path: &AbsPath, name: &str) -> io::Result<Vec<u8>> {
+        let (_, _) = (path, name);
+        Err(io::Error::from_raw_os_error(libc::ENOTSUP))
+    }
+
     /// A file of the task's `/proc/sys` or `/proc/TID` as text, named below `/proc`, with `self` for the task
     /// (`self/oom_score_adj`, `sys/net/ipv4/ip_unprivileged_port_start`). At most 64 KiB.
     ///

@@ -1,1 +1,377 @@
 //! Calls to facts.
+//!
+//! [`Decoder`] is the [`Sink`] of a run: it keeps what each task is doing, lets the decoder of each call look at it at
+//! its entry and at its end, and hands the facts to a [`Recorder`]. It cannot fail: what it cannot read is a gap.
+//! Knows neither ptrace nor what becomes of a fact.
+//!
+//! # Adding a syscall
+//!
+//! 1. A row in [`table`], in the order of names: `("openat", path::Open { dirfd: Some(0), path: 1, flags: 2 })`. A
+//!    shape that fits is usually there; [`scene::At`] says where the arguments name a file.
+//! 2. Otherwise a type in the module of its family that implements [`scene::Decode`]. Facts said at the entry are
+//!    recorded with the outcome of the call. What the call removes or moves is looked at on entry, what it opens on
+//!    leaving.
+//! 3. A test at the end of that module on the fake task of `fake.rs`, for every ABI that has the call.
+
+mod access;
+mod device;
+mod exec;
+mod ident;
+mod memory;
+mod metadata;
+mod mount;
+mod multiplex;
+mod net;
+mod path;
+mod process;
+mod processes;
+mod read;
+mod scene;
+mod schedule;
+mod subject;
+mod table;
+
+#[cfg(test)]
+mod fake;
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::abi::{Abi, Syscall};
+use crate::event::{
+    Call, Census, Credentials, Directive, Ended, Interest, Loss, Origin, Outcome, Sink, TaskView, Tid,
+};
+use crate::fact::{Arguments, Fact, Gap, GapKind};
+use crate::path::AbsPath;
+use exec::Executed;
+use processes::Processes;
+use scene::{Decode, Kept, Notes, Scene};
+use subject::{SubjectId, Subjects};
+use table::Row;
+
+/// How many programs of the chain to an execution are kept.
+const CHAIN_MAX: usize = 32;
+
+/// Takes what was learned.
+pub trait Recorder {
+    /// Takes one fact of the executable `subject`. Returns whether it is new.
+    fn fact(&mut self, subject: &AbsPath, fact: Fact, outcome: Outcome) -> bool;
+
+    /// `call` was entered `times` more times by `subject`. The first time is told at once, with 1, before any outcome:
+    /// a call that never ends is known all the same. Later ones come in bulk, see [`Decoder::flush`].
+    fn count(&mut self, subject: &AbsPath, abi: Abi, call: &Syscall, times: u64);
+
+    /// `subject` began to run. `chain` has the programs from the workload's root to the one that executed it, the root
+    /// first, none twice in a row; it is empty for the root itself. `command` has its arguments in
+    /// [`crate::path::to_text`] form, cut to a bounded length.
+    fn invoked(&mut self, subject: &AbsPath, chain: Vec<AbsPath>, command: Vec<String>);
+
+    /// Something was not seen. Returns whether that is new.
+    fn gap(&mut self, gap: Gap) -> bool;
+}
+
+/// Turns what capture shows into facts for a [`Recorder`].
+///
+/// Nothing is recorded before the workload's first successful execve; that execve counts as made by the program that it
+/// started.
+pub struct Decoder<R> {
+    tasks: HashMap<Tid, Task>,
+    processes: Processes,
+    told: Told<R>,
+}
+
+/// What was recorded, and by what it is known to be new.
+struct Told<R> {
+    subjects: Subjects,
+    calls: u64,
+    recorder: R,
+}
+
+/// One task.
+#[derive(Default)]
+struct Task {
+    /// The program that it runs; `None` before the workload's own execve.
+    subject: Option<SubjectId>,
+    /// The programs before this one.
+    chain: Rc<[SubjectId]>,
+    /// Its credentials, once asked for and as long as no call may have changed them.
+    credentials: Option<Rc<Credentials>>,
+    /// The call that it is in.
+    held: Option<Held>,
+}
+
+/// A call between its entry and its end.
+struct Held {
+    call: Call,
+    row: &'static Row,
+    /// Who made it; an execve belongs to the program that it ends.
+    subject: Option<SubjectId>,
+    /// The decoder, name and arguments of the call that it stands for: of another one when it is multiplexed.
+    decoder: Option<&'static dyn Decode>,
+    name: &'static str,
+    args: [u64; 6],
+    notes: Notes,
+}
+
+impl Held {
+    fn new(call: &Call, row: &'static Row, subject: Option<SubjectId>, view: &dyn TaskView) -> Self {
+        let mut held = Self {
+            call: *call,
+            row,
+            subject,
+            decoder: row.decoder,
+            name: row.name,
+            args: call.args,
+            notes: Notes::default(),
+        };
+        if row.multiplexed {
+            let direct = multiplex::direct(call, row.name, view);
+            held.notes.unreadable = direct.is_err();
+            (held.name, held.args) = direct.ok().flatten().unwrap_or(("", call.args));
+            held.decoder = table::decoder(held.name);
+        }
+        held
+    }
+
+    /// Lets the decoder look at the task.
+    fn look(
+        &mut self,
+        tid: Tid,
+        view: &dyn TaskView,
+        processes: &Processes,
+        credentials: &mut Option<Rc<Credentials>>,
+        with: impl FnOnce(&dyn Decode, &mut Scene<'_>),
+    ) {
+        if let Some(decoder) = self.decoder {
+            let (abi, name, args, notes) = (self.call.abi, self.name, self.args, &mut self.notes);
+            with(decoder, &mut Scene { view, tid, abi, name, args, processes, credentials, notes });
+        }
+    }
+}
+
+impl<R: Recorder> Decoder<R> {
+    /// A decoder that has seen nothing yet.
+    pub fn new(recorder: R) -> Self {
+        let told = Told { subjects: Subjects::default(), calls: 0, recorder };
+        Self { tasks: HashMap::new(), processes: Processes::default(), told }
+    }
+
+    /// The recorder. Its counts of calls are behind until [`Self::flush`].
+    pub fn recorder(&self) -> &R {
+        &self.told.recorder
+    }
+
+    /// The recorder, to be changed.
+    pub fn recorder_mut(&mut self) -> &mut R {
+        &mut self.told.recorder
+    }
+
+    /// Ends decoding: flushes, and gives the recorder back.
+    pub fn into_recorder(mut self) -> R {
+        self.flush();
+        self.told.recorder
+    }
+
+    /// How many calls were recorded so far.
+    pub fn calls(&self) -> u64 {
+        self.told.calls
+    }
+
+    /// Hands the counts of calls to the recorder; to be called before it is saved.
+    pub fn flush(&mut self) {
+        let Told { subjects, recorder, .. } = &mut self.told;
+        for subject in subjects.iter_mut() {
+            subject.take_counts(|path, abi, number, times| recorder.count(path, abi, &abi.syscall(number), times));
+        }
+    }
+}
+
+impl<R: Recorder> Told<R> {
+    /// Counts a call at its entry. Returns whether it is the first of its kind.
+    fn entered(&mut self, subject: SubjectId, call: &Call) -> bool {
+        self.calls += 1;
+        let Some(subject) = self.subjects.get_mut(subject) else {
+            return false;
+        };
+        match subject.enter(call) {
+            Some(false) => false,
+            Some(true) => {
+                let name = call.abi.syscall(call.number);
+                subject.take_count(call);
+                self.recorder.count(&subject.path, call.abi, &name, 1);
+                if name.name().is_none() {
+                    let detail = format!("{} call number {} of {} has no name here", call.abi, call.number, subject.path);
+                    self.recorder.gap(Gap { kind: GapKind::UnnamedSyscall, detail });
+                }
+                true
+            }
+            None => {
+                let detail = format!("{} made more different unnamed calls than are kept", subject.path);
+                self.recorder.gap(Gap { kind: GapKind::Limit, detail })
+            }
+        }
+    }
+
+    /// Records a call that ended. Returns whether it taught something.
+    fn ended(&mut self, held: Held, outcome: Outcome) -> bool {
+        let Some(subject) = held.subject.and_then(|id| self.subjects.get_mut(id)) else {
+            return false;
+        };
+        let (call, recorder, path) = (&held.call, &mut self.recorder, subject.path.clone());
+        let mut news = false;
+        if subject.leave(call, outcome) {
+            let fact = Fact::Syscall(call.abi, call.abi.syscall(call.number));
+            news |= recorder.fact(&path, fact, outcome);
+        }
+        let values = held.row.values(&call.args);
+        if !values.is_empty() && subject.arguments(call, &values, outcome) {
+            let values = Arguments(values.into_vec());
+            let fact = Fact::Arguments(call.abi, call.abi.syscall(call.number), values);
+            news |= recorder.fact(&path, fact, outcome);
+        }
+        for fact in held.notes.facts {
+            news |= recorder.fact(&path, fact, outcome);
+        }
+        for gap in held.notes.gaps {
+            news |= recorder.gap(gap);
+        }
+        if held.notes.unreadable && outcome.admitted() {
+            let detail = format!("memory that a {} of {path} points to could not be read", held.name);
+            news |= recorder.gap(Gap { kind: GapKind::Unreadable, detail });
+        }
+        news
+    }
+
+    /// Records facts of a call that succeeded.
+    fn facts(&mut self, subject: SubjectId, facts: Vec<Fact>) {
+        let Some(path) = self.subjects.get(subject).map(|subject| &subject.path) else {
+            return;
+        };
+        for fact in facts {
+            self.recorder.fact(path, fact, Outcome::Returned(0));
+        }
+    }
+
+    /// Records the beginning of a program.
+    fn invoked(&mut self, subject: SubjectId, chain: &[SubjectId], command: Vec<String>) {
+        let path = |id: SubjectId| self.subjects.get(id).map(|subject| subject.path.clone());
+        if let Some(subject) = path(subject) {
+            let chain = chain.iter().filter_map(|&id| path(id)).collect();
+            self.recorder.invoked(&subject, chain, command);
+        }
+    }
+}
+
+impl<R: Recorder> Sink for Decoder<R> {
+    fn born(&mut self, tid: Tid, origin: Origin, view: &dyn TaskView) {
+        let task = match origin {
+            Origin::Root => Task::default(),
+            Origin::Process(parent) | Origin::Thread(parent) => match self.tasks.get(&parent) {
+                Some(parent) => Task { subject: parent.subject, chain: Rc::clone(&parent.chain), ..Task::default() },
+                // Its parent is gone already, but not what it runs.
+                None => Task { subject: view.exe().ok().map(|path| self.told.subjects.id(&path)), ..Task::default() },
+            },
+        };
+        let program = task.subject.and_then(|id| self.told.subjects.get(id)).map(|subject| subject.path.clone());
+        match origin {
+            Origin::Thread(sibling) => self.processes.thread(tid, sibling),
+            Origin::Root | Origin::Process(_) => self.processes.process(tid, program),
+        }
+        self.tasks.insert(tid, task);
+    }
+
+    fn enter(&mut self, tid: Tid, call: &Call, view: &dyn TaskView) -> Interest {
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Interest::default();
+        };
+        let row = table::row(call.abi, call.number);
+        let unseen_end = task.held.take();
+        let mut news = unseen_end.is_some_and(|held| self.told.ended(held, Outcome::Unfinished));
+        match task.subject {
+            Some(subject) => news |= self.told.entered(subject, call),
+            None if row.executes => {}
+            // Our own child on its way to the workload's execve.
+            None => return Interest::default(),
+        }
+        let mut held = Held::new(call, row, task.subject, view);
+        held.look(tid, view, &self.processes, &mut task.credentials, |decoder, scene| decoder.enter(scene));
+        if !row.returns {
+            news |= self.told.ended(held, Outcome::Unfinished);
+            return Interest { leave: false, news };
+        }
+        task.held = Some(held);
+        Interest { leave: true, news }
+    }
+
+    fn leave(&mut self, tid: Tid, call: &Call, outcome: Outcome, view: &dyn TaskView) -> bool {
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return false;
+        };
+        let Some(mut held) = task.held.take().filter(|held| held.call.number == call.number) else {
+            return false;
+        };
+        held.look(tid, view, &self.processes, &mut task.credentials, |decoder, scene| decoder.leave(scene, outcome));
+        self.told.ended(held, outcome)
+    }
+
+    fn exec(&mut self, tid: Tid, former: Tid, view: &dyn TaskView) {
+        for sibling in self.processes.siblings(former) {
+            self.gone(sibling, Ended::Vanished);
+        }
+        self.processes.remove(former);
+        let mut task = self.tasks.remove(&former).unwrap_or_default();
+        let asked = task.held.as_mut().map(|held| std::mem::take(&mut held.notes.kept));
+        let asked = if let Some(Kept::Program(spot)) = asked { Some(*spot) } else { None };
+        let before = task.credentials.take();
+        let executed = Executed::look(view, asked, before.as_deref());
+        let program = executed.as_ref().map(|executed| executed.program.clone());
+        if let Some(executed) = executed {
+            self.run(&mut task, executed);
+        }
+        self.processes.process(tid, program);
+        self.tasks.insert(tid, task);
+    }
+
+    fn gone(&mut self, tid: Tid, _ended: Ended) {
+        self.processes.remove(tid);
+        if let Some(held) = self.tasks.remove(&tid).and_then(|task| task.held) {
+            self.told.ended(held, Outcome::Unfinished);
+        }
+    }
+
+    fn lost(&mut self, loss: Loss) {
+        let (kind, detail) = match loss {
+            Loss::Untraced { reason } => (GapKind::Untraced, reason),
+            Loss::ForeignArch(token) => {
+                (GapKind::ForeignArch, format!("calls of an architecture without a table here (AUDIT_ARCH {token:#x})"))
+            }
+            Loss::Detached { tasks } => (GapKind::Untraced, format!("{tasks} tasks were let go while they still ran")),
+        };
+        self.told.recorder.gap(Gap { kind, detail });
+    }
+
+    fn tick(&mut self, _census: Census) -> Directive {
+        Directive::Continue
+    }
+}
+
+impl<R: Recorder> Decoder<R> {
+    /// `task` runs another program from now on.
+    fn run(&mut self, task: &mut Task, executed: Executed) {
+        let program = self.told.subjects.id(&executed.program);
+        let executor = task.subject.unwrap_or(program);
+        if let (None, Some(held)) = (task.subject, &mut task.held) {
+            held.subject = Some(program);
+            self.told.entered(program, &held.call);
+        } else if executor != program && task.chain.len() < CHAIN_MAX {
+            task.chain = task.chain.iter().copied().chain([executor]).collect();
+        }
+        task.subject = Some(program);
+        self.told.facts(executor, executed.executor);
+        self.told.facts(program, executed.loaded);
+        self.told.invoked(program, &task.chain, executed.command);
+        if let Some(gap) = executed.gap {
+            self.told.recorder.gap(gap);
+        }
+    }
+}

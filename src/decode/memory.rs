@@ -1,0 +1,99 @@
+//! Calls that map files for execution or lock memory.
+
+use super::scene::{Decode, Scene};
+use crate::fact::{Access, Capability, Operation};
+
+const PROT_EXEC: i32 = libc::PROT_EXEC;
+
+/// `RLIMIT_MEMLOCK` (`asm-generic/resource.h`).
+const RLIMIT_MEMLOCK: usize = 8;
+
+/// `mmap(2)`, also as the `mmap2` of 32-bit ABIs.
+pub(super) struct Map;
+
+impl Decode for Map {
+    fn enter(&self, scene: &mut Scene<'_>) {
+        let (protection, flags) = (scene.int(2), scene.int(3));
+        if protection & PROT_EXEC != 0
+            && flags & libc::MAP_ANONYMOUS == 0
+            && let Some(spot) = scene.open_file(scene.int(4))
+        {
+            scene.used(&spot, Access::MAP_EXEC);
+        }
+        if flags & libc::MAP_LOCKED != 0 {
+            lock(scene, Some(scene.arg(1)));
+        }
+    }
+}
+
+/// `mprotect(2)`, `pkey_mprotect(2)`.
+pub(super) struct Protect;
+
+impl Decode for Protect {
+    fn enter(&self, scene: &mut Scene<'_>) {
+        if scene.int(2) & PROT_EXEC == 0 {
+            return;
+        }
+        let start = scene.arg(0);
+        for mapping in scene.view.mappings(start, start.saturating_add(scene.arg(1))).unwrap_or_default() {
+            scene.file(&mapping.path, mapping.inode.as_ref(), Access::MAP_EXEC, false);
+        }
+    }
+}
+
+/// `mlock(2)`, `mlock2(2)`.
+pub(super) struct Lock;
+
+impl Decode for Lock {
+    fn enter(&self, scene: &mut Scene<'_>) {
+        lock(scene, Some(scene.arg(1)));
+    }
+}
+
+/// `mlockall(2)`.
+pub(super) struct LockAll;
+
+impl Decode for LockAll {
+    fn enter(&self, scene: &mut Scene<'_>) {
+        const CURRENT: i32 = 1;
+        lock(scene, if scene.int(0) & CURRENT == 0 { Some(0) } else { None });
+    }
+}
+
+/// Says that memory is locked beyond `RLIMIT_MEMLOCK`: `more` bytes, or all there is.
+fn lock(scene: &mut Scene<'_>, more: Option<u64>) {
+    let Some((limit, _)) = limit(scene, RLIMIT_MEMLOCK).filter(|(soft, _)| *soft != u64::MAX) else {
+        return;
+    };
+    let status = scene.view.proc("self/status").unwrap_or_default();
+    let wanted = match more {
+        Some(more) => size(&status, b"VmLck:").saturating_add(more),
+        None => size(&status, b"VmSize:"),
+    };
+    if wanted > limit || limit == 0 {
+        let what = "lock memory beyond RLIMIT_MEMLOCK".to_owned();
+        scene.check(Operation::Privileged { capability: Capability::IpcLock, what });
+    }
+}
+
+/// A size of `/proc/TID/status` in bytes.
+fn size(status: &[u8], label: &[u8]) -> u64 {
+    let line = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(label));
+    let number = line.and_then(|line| std::str::from_utf8(line).ok()?.split_whitespace().next()?.parse::<u64>().ok());
+    number.unwrap_or_default().saturating_mul(1024)
+}
+
+/// Soft and hard limit of the task, from `/proc/PID/limits`, whose lines stand in the order of `RLIMIT_*`; `u64::MAX`
+/// is no limit.
+pub(super) fn limit(scene: &Scene<'_>, resource: usize) -> Option<(u64, u64)> {
+    /// The width of the name's column.
+    const NAME: usize = 26;
+    let text = scene.view.proc("self/limits").ok()?;
+    let line = text.split(|&byte| byte == b'\n').nth(resource.checked_add(1)?)?;
+    let mut values = std::str::from_utf8(line.get(NAME..)?).ok()?.split_whitespace();
+    let mut next = || match values.next()? {
+        "unlimited" => Some(u64::MAX),
+        number => number.parse().ok(),
+    };
+    Some((next()?, next()?))
+}

@@ -1,0 +1,295 @@
+//! Calls on sockets.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::access;
+use super::read;
+use super::scene::{Decode, Scene};
+use crate::event::{Base, Outcome, Resolved, SocketInfo};
+use crate::fact::{Access, Capability, Endpoint, Fact, NetworkFact, NetworkOperation, Operation};
+use crate::path::to_text;
+
+const UNIX: i32 = libc::AF_UNIX;
+const INET: i32 = libc::AF_INET;
+const INET6: i32 = libc::AF_INET6;
+
+/// Everything but `SOCK_NONBLOCK` and `SOCK_CLOEXEC`.
+const TYPE_MASK: i32 = 0xf;
+
+/// The old way to a packet socket (`packet(7)`).
+const SOCK_PACKET: i32 = 10;
+
+/// The first port that needs no capability unless `ip_unprivileged_port_start` says otherwise.
+const FIRST_UNPRIVILEGED: u16 = 1024;
+
+/// `socket(2)`, `socketpair(2)`.
+pub(super) struct Create {
+    /// Which of the two.
+    pub(super) operation: NetworkOperation,
+}
+
+impl Decode for Create {
+    fn enter(&self, scene: &mut Scene<'_>) {
+        let (family, kind) = (scene.int(0), scene.int(1) & TYPE_MASK);
+        match family {
+            INET | INET6 if matches!(kind, libc::SOCK_RAW | SOCK_PACKET) => {
+                scene.check(Operation::RawSocket { family, kind });
+            }
+            libc::AF_PACKET | libc::AF_XDP => scene.check(Operation::RawSocket { family, kind }),
+            libc::AF_KEY => guard(scene, Capability::NetAdmin, "key management socket"),
+            _ => {}
+        }
+    }
+
+    fn leave(&self, scene: &mut Scene<'_>, outcome: Outcome) {
+        let (family, kind, protocol) = (scene.int(0), scene.int(1) & TYPE_MASK, scene.int(2));
+        let asked = SocketInfo { family, kind, protocol, local: Vec::new(), peer: Vec::new() };
+        let socket = match outcome {
+            Outcome::Returned(fd) if self.operation == NetworkOperation::Create => {
+                scene.view.socket(read::int(fd.cast_unsigned())).unwrap_or(asked)
+            }
+            _ => asked,
+        };
+        say(scene, &socket, self.operation, Endpoint::None, Endpoint::None);
+    }
+}
+
+fn guard(scene: &mut Scene<'_>, capability: Capability, what: &str) {
+    scene.check(Operation::Privileged { capability, what: what.to_owned() });
+}
+
+fn say(
+    scene: &mut Scene<'_>,
+    socket: &SocketInfo,
+    operation: NetworkOperation,
+    local: Endpoint,
+    remote: Endpoint,
+) {
+    let SocketInfo { family, kind, protocol, .. } = *socket;
+    scene.say(Fact::Network(NetworkFact { family, kind, protocol, operation, local, remote }));
+}
+
+/// `bind(2)`.
+pub(super) struct Bind;
+
+impl Decode for Bind {
+    fn enter(&self, scene: &mut Scene<'_>) {
+        let Some((socket, address)) = addressed(scene) else {
+            return;
+        };
+        let (local, spot) = endpoint(scene, &address);
+        if let Endpoint::Inet(_, port) = local {
+            check_port(scene, port);
+        }
+        if let Some(spot) = spot {
+            scene.file(&spot.path, spot.inode.as_ref(), Access::CREATE | Access::WRITE, false);
+            scene.need_new_name(&spot);
+        }
+        say(scene, &socket, NetworkOperation::Bind, local, Endpoint::None);
+    }
+}
+
+/// `inet_port_requires_bind_service` (`net/ip.h`).
+fn check_port(scene: &mut Scene<'_>, port: u16) {
+    if port == 0 {
+        return;
+    }
+    let text = scene.view.proc("sys/net/ipv4/ip_unprivileged_port_start").ok();
+    let first = text.and_then(|text| std::str::from_utf8(&text).ok()?.trim().parse().ok());
+    let unprivileged = first.unwrap_or(FIRST_UNPRIVILEGED);
+    if port < unprivileged {
+        scene.check(Operation::BindPort { port, unprivileged });
+    }
+}
+
+/// `connect(2)`.
+pub(super) struct Connect;
+
+impl Decode for Connect {
+    fn enter(&self, scene: &mut Scene<'_>) {
+        if let Some((socket, address)) = addressed(scene) {
+            towards(scene, &socket, NetworkOperation::Connect, &address);
+        }
+    }
+}
+
+/// The socket in argument 0, and the address in arguments 1 and 2. `None` when that has no family: `AF_UNSPEC` takes a
+/// connection away.
+fn addressed(scene: &mut Scene<'_>) -> Option<(SocketInfo, Vec<u8>)> {
+    let address = scene.memory().sockaddr(scene.arg(1), scene.uint(2));
+    let address = scene.seen(address)?;
+    let socket = scene.view.socket(scene.int(0)).ok()?;
+    family(&address).filter(|family| *family != libc::AF_UNSPEC)?;
+    Some((socket, address))
+}
+
+/// Says that a socket speaks to an address; a Unix socket with a path is a file that is written to.
+fn towards(scene: &mut Scene<'_>, socket: &SocketInfo, operation: NetworkOperation, address: &[u8]) {
+    let (remote, spot) = endpoint(scene, address);
+    if let Some(spot) = spot {
+        scene.used(&spot, Access::CONNECT);
+        scene.need_file(&spot, access::WRITE);
+    }
+    say(scene, socket, operation, Endpoint::None, remote);
+}
+
+/// `listen(2)`.
+pub(super) struct Listen;
+
+impl Decode for Listen {
+    fn leave(&self, scene: &mut Scene<'_>, _outcome: Outcome) {
+        if let Ok(socket) = scene.view.socket(scene.int(0)) {
+            let (local, _) = endpoint(scene, &socket.local);
+            say(scene, &socket, NetworkOperation::Listen, local, Endpoint::None);
+        }
+    }
+}
+
+/// `accept(2)`.
+pub(super) struct Accept;
+
+impl Decode for Accept {
+    fn leave(&self, scene: &mut Scene<'_>, outcome: Outcome) {
+        let fd = match outcome {
+            Outcome::Returned(fd) => read::int(fd.cast_unsigned()),
+            // Refused by a policy; every other failure says that nobody came.
+            Outcome::Failed(libc::EACCES | libc::EPERM) => scene.int(0),
+            Outcome::Failed(_) | Outcome::Unfinished => return,
+        };
+        if let Ok(socket) = scene.view.socket(fd) {
+            let (local, _) = endpoint(scene, &socket.local);
+            let remote = match endpoint(scene, &socket.peer).0 {
+                Endpoint::Inet(address, _) => Endpoint::Inet(address, 0),
+                other => other,
+            };
+            say(scene, &socket, NetworkOperation::Accept, local, remote);
+        }
+    }
+}
+
+/// `sendto(2)`.
+pub(super) struct SendTo;
+
+impl Decode for SendTo {
+    fn enter(&self, scene: &mut Scene<'_>) {
+        if scene.arg(4) != 0 {
+            let address = scene.memory().sockaddr(scene.arg(4), scene.uint(5));
+            send(scene, address.map(|address| vec![address]));
+        }
+    }
+}
+
+/// `sendmsg(2)`.
+pub(super) struct SendMessage;
+
+impl Decode for SendMessage {
+    fn enter(&self, scene: &mut Scene<'_>) {
+        let address = scene.memory().message_address(scene.arg(1));
+        send(scene, address.map(|address| vec![address]));
+    }
+}
+
+/// `sendmmsg(2)`.
+pub(super) struct SendMessages;
+
+impl Decode for SendMessages {
+    fn enter(&self, scene: &mut Scene<'_>) {
+        let addresses = scene.memory().messages_addresses(scene.arg(1), scene.uint(2));
+        send(scene, addresses);
+    }
+}
+
+fn send(scene: &mut Scene<'_>, addresses: std::io::Result<Vec<Vec<u8>>>) {
+    let addresses = scene.seen(addresses).unwrap_or_default();
+    let mut addresses = addresses.iter().filter(|address| family(address).is_some()).peekable();
+    if addresses.peek().is_none() {
+        return;
+    }
+    if let Ok(socket) = scene.view.socket(scene.int(0)) {
+        for address in addresses {
+            towards(scene, &socket, NetworkOperation::Send, address);
+        }
+    }
+}
+
+/// `setsockopt(2)`.
+pub(super) struct SetOption;
+
+impl Decode for SetOption {
+    fn enter(&self, scene: &mut Scene<'_>) {
+        let (level, option) = (scene.int(1), scene.int(2));
+        let Some((_, _, test, what)) = GUARDED.iter().find(|row| (row.0, row.1) == (level, option)) else {
+            return;
+        };
+        let value = scene.memory().u32(scene.arg(3)).map_or(0, u32::cast_signed);
+        if test(value) {
+            guard(scene, Capability::NetAdmin, what);
+        }
+    }
+}
+
+type Guarded = (i32, i32, fn(i32) -> bool, &'static str);
+
+/// Options that `CAP_NET_ADMIN` guards for some values (`net/core/sock.c`, `net/ipv4/ip_sockglue.c`, `net/ipv4/tcp.c`,
+/// `net/ipv4/netfilter`).
+const GUARDED: [Guarded; 14] = [
+    (libc::SOL_SOCKET, libc::SO_DEBUG, |value| value != 0, "set SO_DEBUG"),
+    (libc::SOL_SOCKET, libc::SO_PRIORITY, |value| !(0..=6).contains(&value), "set SO_PRIORITY outside 0 to 6"),
+    (libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, |_| true, "set SO_SNDBUFFORCE"),
+    (libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, |_| true, "set SO_RCVBUFFORCE"),
+    (libc::SOL_SOCKET, libc::SO_MARK, |_| true, "set SO_MARK"),
+    (libc::SOL_SOCKET, libc::SO_BUSY_POLL, |value| value > 0, "set SO_BUSY_POLL"),
+    (libc::SOL_SOCKET, libc::SO_PREFER_BUSY_POLL, |value| value != 0, "set SO_PREFER_BUSY_POLL"),
+    (libc::SOL_IP, libc::IP_TRANSPARENT, |value| value != 0, "set IP_TRANSPARENT"),
+    (libc::SOL_IP, 64, |_| true, "replace packet filter tables"),
+    (libc::SOL_IP, 65, |_| true, "change packet filter counters"),
+    (libc::SOL_IPV6, libc::IPV6_TRANSPARENT, |value| value != 0, "set IPV6_TRANSPARENT"),
+    (libc::SOL_IPV6, 64, |_| true, "replace packet filter tables"),
+    (libc::SOL_IPV6, 65, |_| true, "change packet filter counters"),
+    (libc::SOL_TCP, libc::TCP_REPAIR, |_| true, "set TCP_REPAIR"),
+];
+
+/// The family of a socket address; `None` when it is too short to have one.
+fn family(address: &[u8]) -> Option<i32> {
+    address.first_chunk::<2>().map(|bytes| i32::from(u16::from_ne_bytes(*bytes)))
+}
+
+/// What a socket address says, and the file when it is a path. A relative one starts from the current directory.
+fn endpoint(scene: &Scene<'_>, address: &[u8]) -> (Endpoint, Option<Resolved>) {
+    let Some((family, rest)) = family(address).zip(address.get(2..)) else {
+        return (Endpoint::None, None);
+    };
+    if family == UNIX {
+        return unix(scene, rest);
+    }
+    let port = || rest.first_chunk::<2>().map(|bytes| u16::from_be_bytes(*bytes));
+    let known = match family {
+        INET => rest.get(2..).and_then(|rest| rest.first_chunk::<4>()).map(|bytes| IpAddr::from(Ipv4Addr::from(*bytes))),
+        // Port and flow information stand before the address.
+        INET6 => rest.get(6..).and_then(|rest| rest.first_chunk::<16>()).map(|bytes| Ipv6Addr::from(*bytes).into()),
+        _ => None,
+    };
+    if let Some((address, port)) = known.zip(port()) {
+        return (Endpoint::Inet(address, port), None);
+    }
+    // struct sockaddr_nl: family, padding, port id, groups.
+    if family == libc::AF_NETLINK
+        && let Some(groups) = rest.get(6..).and_then(|rest| rest.first_chunk::<4>())
+    {
+        return (Endpoint::Netlink(u32::from_ne_bytes(*groups)), None);
+    }
+    let hexadecimal = address.iter().map(|byte| format!("{byte:02x}")).collect();
+    (Endpoint::Other(hexadecimal), None)
+}
+
+fn unix(scene: &Scene<'_>, name: &[u8]) -> (Endpoint, Option<Resolved>) {
+    match name.split_first() {
+        None => (Endpoint::Unnamed, None),
+        Some((0, name)) => (Endpoint::Abstract(to_text(name)), None),
+        Some(_) => {
+            let path = name.split(|&byte| byte == 0).next().unwrap_or_default();
+            let spot = scene.locate(Base::Cwd, path, true);
+            (spot.as_ref().map_or(Endpoint::None, |spot| Endpoint::Path(spot.path.clone())), spot)
+        }
+    }
+}
