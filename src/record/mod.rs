@@ -7,27 +7,26 @@ pub mod file;
 pub mod merge;
 
 mod entries;
+mod evidence;
 mod subject;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-pub use subject::{Evidence, FileUse, Invocation, Outcomes, RunSet, Subject, SyscallUse, Usage};
+pub use evidence::{Evidence, Failures, Outcomes, RunSet, Usage};
+pub use subject::{FileUse, Invocation, Subject, SyscallUse};
 
 use crate::event::Outcome;
 use crate::fact::{Fact, Gap, GapKind};
 use crate::path::AbsPath;
 
-/// The layout that this program writes. A change of layout or meaning raises it.
+/// The layout that [`file`] writes. A change of layout or meaning raises it.
 pub const SCHEMA: u32 = 1;
 
 /// Everything that was learned of one workload.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
-    /// The layout's version, [`SCHEMA`].
-    pub schema: u32,
     /// The program that was started: the first one that the workload executed.
     pub program: Option<AbsPath>,
     /// The runs that contributed.
@@ -107,12 +106,6 @@ pub struct Counts {
     pub network: usize,
     /// Executions, by file.
     pub executions: usize,
-}
-
-impl Default for Record {
-    fn default() -> Self {
-        Self { schema: SCHEMA, program: None, runs: BTreeMap::new(), gaps: BTreeSet::new(), subjects: BTreeMap::new() }
-    }
 }
 
 impl Record {
