@@ -76,7 +76,7 @@ pub enum Ended {
 pub struct Interest {
     /// Show the end of this call too.
     pub leave: bool,
-    /// This stop taught something that was not known before.
+    /// This stop taught something about calls: a new one, or new scalar arguments.
     pub news: bool,
 }
 
@@ -145,7 +145,7 @@ pub trait Sink {
     /// A task stands at the entry of `call`.
     fn enter(&mut self, tid: Tid, call: &Call, view: &dyn TaskView) -> Interest;
 
-    /// A task stands at the end of `call`. Returns whether something new was learned.
+    /// A task stands at the end of `call`. Returns whether this taught something about calls, as [`Interest::news`].
     fn leave(&mut self, tid: Tid, call: &Call, outcome: Outcome, view: &dyn TaskView) -> bool;
 
     /// A task runs a new program (inside its still unfinished execve). `former` is its thread id before: another than

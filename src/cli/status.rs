@@ -19,24 +19,27 @@ impl StatusLine {
             return Self(None);
         }
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(4));
-        let style = ProgressStyle::with_template("learn {elapsed} · {msg}");
+        let style = ProgressStyle::with_template("learn {elapsed} · {wide_msg}");
         Self(style.ok().map(|style| bar.with_style(style)))
     }
 
-    /// Redraws the line, unless the terminal belongs to another job.
-    pub(super) fn show(&self, census: Census, counts: Counts, capabilities: usize, quiet_for: Duration) {
+    /// Whether anything is drawn now: not while the terminal belongs to another job, which writing could stop.
+    pub(super) fn is_shown(&self) -> bool {
+        self.0.is_some() && tcgetpgrp(stderr()) == Ok(getpgrp())
+    }
+
+    /// Redraws the line. `idle` is the time since something new was learned.
+    pub(super) fn show(&self, census: Census, counts: Counts, idle: Duration) {
         let Some(bar) = &self.0 else { return };
-        if tcgetpgrp(stderr()) != Ok(getpgrp()) {
-            return; // Writing from the background could stop the whole job.
-        }
-        let tasks = if census.threads > census.processes { format!(" ({} threads)", census.threads) } else { String::new() };
+        let threads = if census.threads > census.processes { format!(" ({} threads)", census.threads) } else { String::new() };
         bar.set_message(format!(
-            "{} processes{tasks} · {} syscalls · {} files · {} network · {capabilities} capabilities · nothing new for {}s",
+            "{} processes{threads} · {} syscalls · {} files · {} network · {} capabilities · nothing new for {}s",
             census.processes,
             counts.syscalls,
             counts.files,
             counts.network,
-            quiet_for.as_secs(),
+            counts.capabilities,
+            idle.as_secs(),
         ));
         bar.tick();
     }

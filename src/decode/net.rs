@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::access;
 use super::read;
-use super::scene::{Decode, Scene};
+use super::scene::{Decode, Scene, value};
+use super::table::Values;
 use crate::event::{Base, Outcome, Resolved, SocketInfo};
 use crate::fact::{Access, Capability, Endpoint, Fact, NetworkFact, NetworkOperation, Operation};
 use crate::path::to_text;
@@ -58,13 +59,7 @@ fn guard(scene: &mut Scene<'_>, capability: Capability, what: &str) {
     scene.check(Operation::Privileged { capability, what: what.to_owned() });
 }
 
-fn say(
-    scene: &mut Scene<'_>,
-    socket: &SocketInfo,
-    operation: NetworkOperation,
-    local: Endpoint,
-    remote: Endpoint,
-) {
+fn say(scene: &mut Scene<'_>, socket: &SocketInfo, operation: NetworkOperation, local: Endpoint, remote: Endpoint) {
     let SocketInfo { family, kind, protocol, .. } = *socket;
     scene.say(Fact::Network(NetworkFact { family, kind, protocol, operation, local, remote }));
 }
@@ -177,6 +172,10 @@ impl Decode for SendTo {
             send(scene, address.map(|address| vec![address]));
         }
     }
+
+    fn quiet_without(&self) -> Option<u8> {
+        Some(4)
+    }
 }
 
 /// `sendmsg(2)`.
@@ -226,6 +225,11 @@ impl Decode for SetOption {
             guard(scene, Capability::NetAdmin, what);
         }
     }
+
+    fn quiet(&self, values: &Values) -> bool {
+        let (level, option) = (value(values, 1).map(read::int), value(values, 2).map(read::int));
+        !GUARDED.iter().any(|row| (Some(row.0), Some(row.1)) == (level, option))
+    }
 }
 
 type Guarded = (i32, i32, fn(i32) -> bool, &'static str);
@@ -264,7 +268,9 @@ fn endpoint(scene: &Scene<'_>, address: &[u8]) -> (Endpoint, Option<Resolved>) {
     }
     let port = || rest.first_chunk::<2>().map(|bytes| u16::from_be_bytes(*bytes));
     let known = match family {
-        INET => rest.get(2..).and_then(|rest| rest.first_chunk::<4>()).map(|bytes| IpAddr::from(Ipv4Addr::from(*bytes))),
+        INET => {
+            rest.get(2..).and_then(|rest| rest.first_chunk::<4>()).map(|bytes| IpAddr::from(Ipv4Addr::from(*bytes)))
+        }
         // Port and flow information stand before the address.
         INET6 => rest.get(6..).and_then(|rest| rest.first_chunk::<16>()).map(|bytes| Ipv6Addr::from(*bytes).into()),
         _ => None,

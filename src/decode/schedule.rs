@@ -117,8 +117,7 @@ impl Decode for SchedulerAttributes {
     fn enter(&self, scene: &mut Scene<'_>) {
         same_owner(scene, 0, "scheduling");
         // struct sched_attr: size, policy, flags (64 bits), nice, priority.
-        let [policy, value, priority] =
-            [4, 16, 20].map(|offset| scene.memory().u32(scene.arg(1).wrapping_add(offset)));
+        let [policy, value, priority] = [4, 16, 20].map(|offset| scene.memory().u32(scene.arg(1).wrapping_add(offset)));
         let Some((policy, value, priority)) = scene.seen(policy).zip(value.ok()).zip(priority.ok()).map(flat) else {
             return;
         };

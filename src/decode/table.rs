@@ -280,7 +280,7 @@ pub(super) struct Row {
     /// What turns it into facts.
     pub(super) decoder: Option<&'static dyn Decode>,
     /// Its significant scalar arguments.
-    scalars: &'static [(u8, u64)],
+    pub(super) scalars: &'static [(u8, u64)],
     /// Whether its arguments stand in memory and it stands for another call.
     pub(super) multiplexed: bool,
     /// Whether it executes a program.
@@ -290,8 +290,7 @@ pub(super) struct Row {
 }
 
 /// The row of a number that no table names.
-static UNNAMED: Row =
-    Row { name: "", decoder: None, scalars: &[], multiplexed: false, executes: false, returns: true };
+static UNNAMED: Row = Row { name: "", decoder: None, scalars: &[], multiplexed: false, executes: false, returns: true };
 
 impl Row {
     fn new(abi: Abi, number: u32) -> Self {
@@ -312,7 +311,8 @@ impl Row {
 
     /// The values of its significant scalar arguments; none when it has no such arguments.
     pub(super) fn values(&self, args: &[u64; 6]) -> Values {
-        let values = self.scalars.iter().filter_map(|&(index, mask)| Some((index, args.get(usize::from(index))? & mask)));
+        let values =
+            self.scalars.iter().filter_map(|&(index, mask)| Some((index, args.get(usize::from(index))? & mask)));
         let mut values: Values = values.collect();
         if self.name == "prctl" && !values.first().is_some_and(|(_, option)| has_scalar(*option)) {
             values.truncate(1);
@@ -324,8 +324,7 @@ impl Row {
 /// Whether the second argument of this `prctl(2)` option is one of few values rather than a pointer or an id.
 fn has_scalar(option: u64) -> bool {
     /// From `PR_SET_PDEATHSIG` to `PR_SET_MDWE` (`linux/prctl.h`).
-    const OPTIONS: [u64; 23] =
-        [1, 4, 6, 8, 10, 14, 20, 22, 23, 24, 26, 28, 33, 35, 36, 38, 41, 45, 47, 53, 57, 62, 65];
+    const OPTIONS: [u64; 23] = [1, 4, 6, 8, 10, 14, 20, 22, 23, 24, 26, 28, 33, 35, 36, 38, 41, 45, 47, 53, 57, 62, 65];
     OPTIONS.contains(&option)
 }
 

@@ -367,7 +367,10 @@ impl<'a> Tracer<'a> {
             (true, Ok(errno)) => Outcome::Failed(errno),
             _ => Outcome::Returned(value),
         };
-        self.sink.leave(view.tid, &call, outcome, &view);
+        let news = self.sink.leave(view.tid, &call, outcome, &view);
+        if news && let Some(task) = self.tasks.get(view.tid) {
+            self.heat.news(task.process, task.parent);
+        }
     }
 
     /// Sees to it that the task which a clone makes is traced.
