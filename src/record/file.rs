@@ -85,9 +85,8 @@ pub fn read(from: impl Read) -> Result<Record, ReadError> {
     let mut from = io::BufReader::with_capacity(1 << 16, from.take(LIMIT));
     let mut foreign = None;
     let mut json = serde_json::Deserializer::from_reader(&mut from);
-    let parsed = json
-        .deserialize_map(RecordVisitor { foreign: &mut foreign })
-        .and_then(|record| json.end().map(|()| record));
+    let parsed =
+        json.deserialize_map(RecordVisitor { foreign: &mut foreign }).and_then(|record| json.end().map(|()| record));
     drop(json);
     parsed.map_err(|error| match foreign {
         _ if from.get_ref().limit() == 0 => ReadError::TooLong,
