@@ -31,15 +31,8 @@ enum Way {
 }
 
 impl Way {
-    const ALL: [Self; 7] = [
-        Self::Native,
-        Self::Learn,
-        Self::Known,
-        Self::Unprivileged,
-        Self::StraceSeccomp,
-        Self::Strace,
-        Self::Bpf,
-    ];
+    const ALL: [Self; 7] =
+        [Self::Native, Self::Learn, Self::Known, Self::Unprivileged, Self::StraceSeccomp, Self::Strace, Self::Bpf];
 
     const fn title(self) -> &'static str {
         match self {
@@ -93,7 +86,10 @@ const WORKLOADS: &[Workload] = &[
         goal: 0.5,
         ease: 1,
         unprivileged: true,
-        kind: Kind::Server { server: "nginx -c {dir}/nginx.conf", load: "wrk -t1 -c8 -d2s http://127.0.0.1:{port}/file" },
+        kind: Kind::Server {
+            server: "nginx -c {dir}/nginx.conf",
+            load: "wrk -t1 -c8 -d2s http://127.0.0.1:{port}/file",
+        },
     },
     Workload {
         name: "nginx as root, workers www-data",
@@ -137,7 +133,10 @@ const WORKLOADS: &[Workload] = &[
         goal: 0.4,
         ease: 1,
         unprivileged: true,
-        kind: Kind::Command { command: "tar -cf /dev/null --ignore-failed-read /usr/lib/x86_64-linux-gnu /usr/lib/python3", size: 1 },
+        kind: Kind::Command {
+            command: "tar -cf /dev/null --ignore-failed-read /usr/lib/x86_64-linux-gnu /usr/lib/python3",
+            size: 1,
+        },
     },
     Workload {
         name: "gcc -O2 of 5,000 lines",
@@ -197,7 +196,10 @@ impl Bench {
         bench.shell(&format!("gcc -O2 -pthread {0}/threads.c -o {0}/threads", bench.path()))?;
         let mut long = String::new();
         for line in 0..5000 / 5 {
-            writeln!(long, "int f{line}(int a, int b) {{\n  int s = a;\n  for (int i = 0; i < b; i++) s += i * {line} ^ s >> 3;\n  return s;\n}}")?;
+            writeln!(
+                long,
+                "int f{line}(int a, int b) {{\n  int s = a;\n  for (int i = 0; i < b; i++) s += i * {line} ^ s >> 3;\n  return s;\n}}"
+            )?;
         }
         bench.write("long.c", &long)?;
         bench.write("file", "hello\n")?;
@@ -217,8 +219,11 @@ impl Bench {
         if status.success() { Ok(()) } else { Err(format!("`{script}` failed: {status}").into()) }
     }
 
+    /// Configurations of nginx for one run, which may be of any user.
     fn nginx(&self, port: u16) -> Result<()> {
-        let directory = self.path();
+        let files = self.path();
+        let directory = format!("{files}/{port}");
+        self.shell(&format!("mkdir {directory}; chmod 777 {directory}"))?;
         for (name, user) in [("nginx.conf", ""), ("root.conf", "user www-data;")] {
             let config = format!(
                 "{user} daemon off; worker_processes 1; pid {directory}/{name}.pid; error_log {directory}/{name}.log;
@@ -226,7 +231,7 @@ impl Bench {
                  http {{ access_log off; client_body_temp_path {directory}/t1; proxy_temp_path {directory}/t2;
                    fastcgi_temp_path {directory}/t3; uwsgi_temp_path {directory}/t4; scgi_temp_path {directory}/t5;
                    keepalive_requests 1000000;
-                   server {{ listen 127.0.0.1:{port}; location / {{ return 200 ok; }} location /file {{ root {directory}; }} }} }}"
+                   server {{ listen 127.0.0.1:{port}; location / {{ return 200 ok; }} location /file {{ root {files}; }} }} }}"
             );
             self.write(name, &config)?;
         }
@@ -253,7 +258,13 @@ impl Bench {
 
     fn spawn(&self, way: Way, command: &str) -> Result<Child> {
         let line = format!("exec {}", self.command(way, command));
-        let quiet = Command::new("sh").arg("-c").arg(line).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let quiet = Command::new("sh")
+            .arg("-c")
+            .arg(line)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
         Ok(quiet)
     }
 
@@ -316,7 +327,12 @@ struct BpfCount(Child);
 impl BpfCount {
     fn start() -> Result<Self> {
         let program = "BEGIN { printf(\"ready\\n\"); } tracepoint:raw_syscalls:sys_enter { @[args->id] = count(); }";
-        let mut child = Command::new("bpftrace").arg("-e").arg(program).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let script = "test -e /sys/kernel/tracing/events || mount -t tracefs tracefs /sys/kernel/tracing; exec \"$@\"";
+        let mut child = Command::new("unshare")
+            .args(["-m", "sh", "-c", script, "sh", "bpftrace", "-B", "line", "-e", program])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
         let mut line = String::new();
         let mut output = std::io::BufReader::new(child.stdout.take().ok_or("no output of bpftrace")?);
         while !line.contains("ready") {
@@ -359,7 +375,11 @@ fn is_root() -> bool {
 }
 
 fn present(program: &str) -> bool {
-    Command::new("sh").arg("-c").arg(format!("command -v {program} >/dev/null")).status().is_ok_and(|status| status.success())
+    Command::new("sh")
+        .arg("-c")
+        .arg(format!("command -v {program} >/dev/null"))
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 fn main() -> Result<()> {
@@ -382,7 +402,8 @@ fn main() -> Result<()> {
     let titles: Vec<_> = Way::ALL.iter().map(|way| way.title()).collect();
     println!("| workload | goal | {} |", titles.join(" | "));
     println!("|---|---|{}", "---|".repeat(titles.len()));
-    let chosen = |workload: &&Workload| names.is_empty() || names.iter().any(|name| workload.name.contains(name.as_str()));
+    let chosen =
+        |workload: &&Workload| names.is_empty() || names.iter().any(|name| workload.name.contains(name.as_str()));
     for workload in WORKLOADS.iter().filter(chosen) {
         let ways: Vec<Way> = Way::ALL.into_iter().filter(|way| possible(*way, workload)).collect();
         if ways.contains(&Way::Known) {

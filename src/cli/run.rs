@@ -20,7 +20,7 @@ use super::status::StatusLine;
 use super::{io, summary};
 use crate::capture::ptrace::Ptrace;
 use crate::capture::{Backend, CaptureError, Workload};
-use crate::record::{Record, Run};
+use crate::record::Run;
 
 /// Arguments of a run.
 #[derive(Debug, clap::Args)]
@@ -33,6 +33,7 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
 
+    /// About the profiles
     #[command(flatten)]
     pub outputs: outputs::OutputArgs,
 
