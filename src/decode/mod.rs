@@ -21,6 +21,7 @@ mod memory;
 mod metadata;
 mod mount;
 mod multiplex;
+mod name;
 mod net;
 mod path;
 mod process;

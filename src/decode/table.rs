@@ -8,7 +8,7 @@ use super::device::{always, when};
 use super::ident::{Form, Kind, SetIds};
 use super::path::stat;
 use super::scene::{At, Decode};
-use super::{device, exec, ident, memory, metadata, mount, multiplex, net, path, process, schedule};
+use super::{device, exec, ident, memory, metadata, mount, multiplex, name, net, path, process, schedule};
 use crate::abi::Abi;
 use crate::fact::{Access, Capability, NetworkOperation};
 
@@ -91,8 +91,8 @@ static DECODERS: &[(&str, &dyn Decode)] = &[
     ("lchown", &metadata::Chown { at: At::cwd(0).nofollow(), owner: 1 }),
     ("lchown32", &metadata::Chown { at: At::cwd(0).nofollow(), owner: 1 }),
     ("lgetxattr", &metadata::Attribute { at: At::cwd(0).nofollow(), name: Some(1), change: false }),
-    ("link", &path::Link { from: At::cwd(0).nofollow(), to: At::cwd(1) }),
-    ("linkat", &path::Link { from: At::dir(0, 1).nofollow().flags(4), to: At::dir(2, 3) }),
+    ("link", &name::Link { from: At::cwd(0).nofollow(), to: At::cwd(1) }),
+    ("linkat", &name::Link { from: At::dir(0, 1).nofollow().flags(4), to: At::dir(2, 3) }),
     ("listen", &net::Listen),
     ("listxattr", &metadata::Attribute { at: At::cwd(0), name: None, change: false }),
     ("llistxattr", &metadata::Attribute { at: At::cwd(0).nofollow(), name: None, change: false }),
@@ -102,10 +102,10 @@ static DECODERS: &[(&str, &dyn Decode)] = &[
     ("lstat", &stat(At::cwd(0).nofollow())),
     ("lstat64", &stat(At::cwd(0).nofollow())),
     ("migrate_pages", &process::Inspect { process: 0, descriptor: false, read_only: true }),
-    ("mkdir", &path::Make { at: At::cwd(0), directory: true }),
-    ("mkdirat", &path::Make { at: At::dir(0, 1), directory: true }),
-    ("mknod", &path::MakeNode { at: At::cwd(0), mode: 1 }),
-    ("mknodat", &path::MakeNode { at: At::dir(0, 1), mode: 2 }),
+    ("mkdir", &name::Make { at: At::cwd(0), directory: true }),
+    ("mkdirat", &name::Make { at: At::dir(0, 1), directory: true }),
+    ("mknod", &name::MakeNode { at: At::cwd(0), mode: 1 }),
+    ("mknodat", &name::MakeNode { at: At::dir(0, 1), mode: 2 }),
     ("mlock", &memory::Lock),
     ("mlock2", &memory::Lock),
     ("mlockall", &memory::LockAll),
@@ -143,10 +143,10 @@ static DECODERS: &[(&str, &dyn Decode)] = &[
     ("readlinkat", &stat(At::dir(0, 1).nofollow())),
     ("reboot", &always(Capability::SysBoot, "reboot")),
     ("removexattr", &metadata::Attribute { at: At::cwd(0), name: Some(1), change: true }),
-    ("rename", &path::Rename { from: At::cwd(0), to: At::cwd(1), flags: None }),
-    ("renameat", &path::Rename { from: At::dir(0, 1), to: At::dir(2, 3), flags: None }),
-    ("renameat2", &path::Rename { from: At::dir(0, 1), to: At::dir(2, 3), flags: Some(4) }),
-    ("rmdir", &path::Remove { at: At::cwd(0) }),
+    ("rename", &name::Rename { from: At::cwd(0), to: At::cwd(1), flags: None }),
+    ("renameat", &name::Rename { from: At::dir(0, 1), to: At::dir(2, 3), flags: None }),
+    ("renameat2", &name::Rename { from: At::dir(0, 1), to: At::dir(2, 3), flags: Some(4) }),
+    ("rmdir", &name::Remove { at: At::cwd(0) }),
     ("rt_sigqueueinfo", &process::Signal { to: 0, number: 1, groups: false }),
     ("rt_tgsigqueueinfo", &process::Signal { to: 1, number: 2, groups: false }),
     ("sched_setaffinity", &schedule::Affinity),
@@ -193,8 +193,8 @@ static DECODERS: &[(&str, &dyn Decode)] = &[
     ("stime", &always(Capability::SysTime, "set the clock")),
     ("swapoff", &mount::Guarded { at: At::cwd(0), access: Access::READ.union(Access::WRITE), capability: Capability::SysAdmin, what: "swap off" }),
     ("swapon", &mount::Guarded { at: At::cwd(0), access: Access::READ.union(Access::WRITE), capability: Capability::SysAdmin, what: "swap on" }),
-    ("symlink", &path::Make { at: At::cwd(1), directory: false }),
-    ("symlinkat", &path::Make { at: At::dir(1, 2), directory: false }),
+    ("symlink", &name::Make { at: At::cwd(1), directory: false }),
+    ("symlinkat", &name::Make { at: At::dir(1, 2), directory: false }),
     ("syslog", &when(Capability::Syslog, "use the kernel's log", device::reads_log)),
     ("tgkill", &process::Signal { to: 1, number: 2, groups: false }),
     ("timer_create", &when(Capability::WakeAlarm, "a timer that wakes the machine", device::wakes)),
@@ -204,8 +204,8 @@ static DECODERS: &[(&str, &dyn Decode)] = &[
     ("truncate64", &path::Use { at: At::cwd(0), access: Access::WRITE, need: 2 }),
     ("umount", &mount::Umount),
     ("umount2", &mount::Umount),
-    ("unlink", &path::Remove { at: At::cwd(0) }),
-    ("unlinkat", &path::Remove { at: At::dir(0, 1) }),
+    ("unlink", &name::Remove { at: At::cwd(0) }),
+    ("unlinkat", &name::Remove { at: At::dir(0, 1) }),
     ("unshare", &process::Unshare { signal: false }),
     ("uselib", &path::Use { at: At::cwd(0), access: Access::READ.union(Access::MAP_EXEC), need: 5 }),
     ("userfaultfd", &when(Capability::SysPtrace, "handle the kernel's page faults", device::handles_kernel_faults)),
