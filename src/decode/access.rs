@@ -26,8 +26,7 @@ pub(super) fn grants(view: &dyn TaskView, who: &Credentials, path: &AbsPath, ino
     }
     // With an ACL the group bits are its mask, so that without group bits nothing is to be read there.
     if inode.mode & 0o070 != 0
-        && let Some(granted) =
-            view.attribute(path, ACL).ok().and_then(|list| acl_grants(&list, who, inode.gid, wanted))
+        && let Some(granted) = view.attribute(path, ACL).ok().and_then(|list| acl_grants(&list, who, inode.gid, wanted))
     {
         return granted;
     }
@@ -42,9 +41,11 @@ fn acl_grants(list: &[u8], who: &Credentials, group: u32, wanted: u8) -> Option<
     if u32::from_le_bytes(*version) != VERSION {
         return None;
     }
-    let entries = || entries.as_chunks::<8>().0.iter().map(|&[t0, t1, p0, p1, i0, i1, i2, i3]| {
-        (u16::from_le_bytes([t0, t1]), u16::from_le_bytes([p0, p1]), u32::from_le_bytes([i0, i1, i2, i3]))
-    });
+    let entries = || {
+        entries.as_chunks::<8>().0.iter().map(|&[t0, t1, p0, p1, i0, i1, i2, i3]| {
+            (u16::from_le_bytes([t0, t1]), u16::from_le_bytes([p0, p1]), u32::from_le_bytes([i0, i1, i2, i3]))
+        })
+    };
     let wanted = u16::from(wanted);
     let mask = entries().find(|(tag, ..)| *tag == 0x10).map_or(7, |(_, allowed, _)| allowed);
     let mut in_group = false;

@@ -16,6 +16,9 @@ use crate::path::AbsPath;
 /// Where the bench puts what calls point to.
 const HEAP: u64 = 0x10_0000;
 
+/// `AT_FDCWD` as a register has it.
+pub(super) const CWD: u64 = u64::MAX - 99;
+
 /// The user and group of files that nothing else is said of.
 const ROOT: (u32, u32) = (0, 0);
 
@@ -191,6 +194,7 @@ impl TaskView for FakeView {
     fn resolve(&self, base: Base, path: &[u8], follow: bool) -> io::Result<Resolved> {
         self.asked();
         let start = match base {
+            _ if path.starts_with(b"/") => Vec::new(),
             Base::Cwd => b"/work".to_vec(),
             Base::Fd(fd) => match self.descriptor(fd)?.target {
                 Target::Path(path) => path.as_bytes().to_vec(),

@@ -101,9 +101,7 @@ impl SetIds {
             Form::RealEffective => {
                 among(new_real, &[real, effective]) && among(new_effective, &[real, effective, saved])
             }
-            Form::Three => {
-                [new_real, new_effective, new_saved].iter().all(|&id| among(id, &[real, effective, saved]))
-            }
+            Form::Three => [new_real, new_effective, new_saved].iter().all(|&id| among(id, &[real, effective, saved])),
             Form::Filesystem => among(new_filesystem, &[real, effective, saved, filesystem]),
         }
     }
@@ -176,6 +174,99 @@ impl Decode for Prctl {
         const SET_VMA: i32 = 0x5356_4d41;
         if !matches!(scene.int(0), libc::PR_SET_NAME | SET_VMA) {
             scene.forget_credentials();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::Abi;
+    use crate::decode::fake::{Bench, operations};
+
+    fn user_ids(to: [Option<u32>; 4], from: [u32; 4]) -> Operation {
+        Operation::SetUserIds { to, from }
+    }
+
+    #[test]
+    fn a_server_drops_its_privileges() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            let facts = bench.effect("setuid", &[33], Outcome::Returned(0), |view| view.who.borrow_mut().uid = [33; 4]);
+            let identity = Fact::Identity(IdentityFact::User(33, 33, 33));
+            assert!(facts.contains(&identity), "{abi}");
+            assert_eq!(operations(&facts), [user_ids([Some(33); 4], [0; 4])]);
+            let facts = bench.effect("setresgid", &[7, 8, 9], Outcome::Returned(0), |view| {
+                view.who.borrow_mut().gid = [7, 8, 9, 8];
+            });
+            assert!(facts.contains(&Fact::Identity(IdentityFact::Group(7, 8, 9))), "{abi}");
+            let to = [Some(7), Some(8), Some(9), Some(8)];
+            assert_eq!(operations(&facts), [Operation::SetGroupIds { to, from: [0; 4] }]);
+            assert_eq!(operations(&bench.call("setgroups", &[0, 0])), [Operation::SetGroups]);
+        }
+    }
+
+    #[test]
+    fn to_stay_oneself_needs_nothing() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::user(abi);
+            let keep = u64::MAX;
+            for (name, args) in [
+                ("setuid", vec![1000]),
+                ("setgid", vec![1000]),
+                ("setreuid", vec![keep, 1000]),
+                ("setresuid", vec![keep, keep, keep]),
+                ("setresgid", vec![1000, keep, 1000]),
+                ("setfsuid", vec![1000]),
+            ] {
+                assert_eq!(bench.call(name, &args), [], "{abi} {name}");
+            }
+            let mut root = Bench::new(abi);
+            assert_eq!(root.call("setuid", &[0]), [], "{abi}");
+        }
+    }
+
+    #[test]
+    fn saved_ids_may_be_taken_up_again() {
+        let mut bench = Bench::user(Abi::X86_64);
+        bench.view.who.borrow_mut().uid = [1000, 1000, 7, 1000];
+        assert_eq!(operations(&bench.call("setuid", &[7])), []);
+        assert_eq!(operations(&bench.call("setresuid", &[7, 7, 1000])), []);
+        assert_eq!(operations(&bench.call("setreuid", &[7, 7])).len(), 1, "the real id may not be the saved one");
+        assert_eq!(
+            operations(&bench.call("setuid", &[8])),
+            [user_ids([None, Some(8), None, Some(8)], [1000, 1000, 7, 1000])]
+        );
+        // With the capability setuid gives the saved id up as well.
+        bench.view.who.borrow_mut().effective = u64::MAX;
+        bench.call("prctl", &[38, 1]);
+        assert_eq!(operations(&bench.call("setuid", &[1000])).len(), 1);
+    }
+
+    #[test]
+    fn the_first_calls_of_i386_take_16_bits() {
+        let mut bench = Bench::new(Abi::I386);
+        assert_eq!(operations(&bench.call("setreuid", &[0xffff, 0xffff])), []);
+        assert_eq!(
+            operations(&bench.call("setreuid32", &[0xffff_ffff, 0xffff])),
+            [user_ids([None, Some(0xffff), None, Some(0xffff)], [0; 4])]
+        );
+    }
+
+    #[test]
+    fn capabilities_are_kept_and_given_up_freely() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::user(abi);
+            let header = bench.words(&[0x2008_0522, 0]);
+            let data = bench.words(&[0, 0, 0, 0, 0, 0]);
+            assert_eq!(bench.call("capset", &[header, data]), [], "{abi}");
+            let data = bench.words(&[0, 0, 1, 0, 0, 0]);
+            assert_eq!(operations(&bench.call("capset", &[header, data])).len(), 1, "{abi}");
+            assert_eq!(operations(&bench.call("prctl", &[24, 1])).len(), 1);
+            assert_eq!(operations(&bench.call("prctl", &[22, 2, 0])).len(), 1, "a filter without no_new_privs");
+            bench.view.who.borrow_mut().no_new_privs = true;
+            assert_eq!(bench.call("prctl", &[38, 1]), []);
+            assert_eq!(bench.call("prctl", &[22, 2, 0]), []);
         }
     }
 }

@@ -39,9 +39,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::abi::{Abi, Syscall};
-use crate::event::{
-    Call, Census, Credentials, Directive, Ended, Interest, Loss, Origin, Outcome, Sink, TaskView, Tid,
-};
+use crate::event::{Call, Census, Credentials, Directive, Ended, Interest, Loss, Origin, Outcome, Sink, TaskView, Tid};
 use crate::fact::{Arguments, Fact, Gap, GapKind};
 use crate::path::AbsPath;
 use exec::Executed;
@@ -201,7 +199,8 @@ impl<R: Recorder> Told<R> {
                 subject.take_count(call);
                 self.recorder.count(&subject.path, call.abi, &name, 1);
                 if name.name().is_none() {
-                    let detail = format!("{} call number {} of {} has no name here", call.abi, call.number, subject.path);
+                    let detail =
+                        format!("{} call number {} of {} has no name here", call.abi, call.number, subject.path);
                     self.recorder.gap(Gap { kind: GapKind::UnnamedSyscall, detail });
                 }
                 true
@@ -322,9 +321,9 @@ impl<R: Recorder> Sink for Decoder<R> {
         self.processes.remove(former);
         let mut task = self.tasks.remove(&former).unwrap_or_default();
         let asked = task.held.as_mut().map(|held| std::mem::take(&mut held.notes.kept));
-        let asked = if let Some(Kept::Program(spot)) = asked { Some(*spot) } else { None };
+        let asked = if let Some(Kept::Program(spot)) = asked { Some(spot) } else { None };
         let before = task.credentials.take();
-        let executed = Executed::look(view, asked, before.as_deref());
+        let executed = Executed::look(view, asked.as_deref(), before.as_deref());
         let program = executed.as_ref().map(|executed| executed.program.clone());
         if let Some(executed) = executed {
             self.run(&mut task, executed);
@@ -369,10 +368,132 @@ impl<R: Recorder> Decoder<R> {
         }
         task.subject = Some(program);
         self.told.facts(executor, executed.executor);
-        self.told.facts(program, executed.loaded);
+        self.told.facts(program, executed.started);
         self.told.invoked(program, &task.chain, executed.command);
         if let Some(gap) = executed.gap {
             self.told.recorder.gap(gap);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fake::{Bench, path};
+
+    #[test]
+    fn calls_are_told_once_and_counted_always() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            let call = bench.made("read", &[0, 0, 0]);
+            assert!(bench.decoder.enter(Bench::TID, &call, &bench.view).news);
+            let key = (path("/bin/prog"), abi, "read".to_owned());
+            assert_eq!(bench.decoder.recorder().counts.get(&key), Some(&1), "known before it ends");
+            assert!(bench.decoder.leave(Bench::TID, &call, Outcome::Returned(7), &bench.view));
+            for _ in 0..9 {
+                assert!(!bench.decoder.enter(Bench::TID, &call, &bench.view).news);
+                assert!(!bench.decoder.leave(Bench::TID, &call, Outcome::Returned(8), &bench.view));
+            }
+            bench.decoder.enter(Bench::TID, &call, &bench.view);
+            assert!(bench.decoder.leave(Bench::TID, &call, Outcome::Failed(libc::EAGAIN), &bench.view), "{abi}");
+            assert_eq!(bench.decoder.recorder().facts.len(), 2);
+            bench.decoder.flush();
+            bench.decoder.flush();
+            assert_eq!(bench.decoder.calls(), 11);
+            assert_eq!(bench.decoder.into_recorder().counts.get(&key), Some(&11));
+        }
+    }
+
+    #[test]
+    fn arguments_are_told_by_value() {
+        let mut bench = Bench::new(Abi::X86_64);
+        let told = |bench: &mut Bench, request| {
+            bench.call("ioctl", &[1, request, 0]);
+            let facts = &bench.decoder.recorder().facts;
+            facts.iter().any(|(_, fact, _)| matches!(fact, Fact::Arguments(..)))
+        };
+        assert!(told(&mut bench, 0x5401));
+        assert!(!told(&mut bench, 0x5401));
+        assert!(!told(&mut bench, 0xffff_ffff_0000_5401), "the kernel looks at the low half");
+        assert!(told(&mut bench, 0x5402));
+    }
+
+    #[test]
+    fn calls_that_do_not_return_are_told_at_their_entry() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            let call = bench.made("exit_group", &[0]);
+            let interest = bench.decoder.enter(Bench::TID, &call, &bench.view);
+            assert_eq!(interest, Interest { leave: false, news: true });
+            let fact = Fact::Syscall(abi, abi.syscall(call.number));
+            assert_eq!(bench.decoder.recorder().facts, [(path("/bin/prog"), fact, Outcome::Unfinished)], "{abi}");
+        }
+    }
+
+    #[test]
+    fn a_call_that_dies_is_unfinished() {
+        let mut bench = Bench::new(Abi::X86_64);
+        let name = bench.text("gone");
+        let call = bench.made("unlink", &[name]);
+        bench.decoder.enter(Bench::TID, &call, &bench.view);
+        bench.decoder.gone(Bench::TID, Ended::Killed(9));
+        let facts = &bench.decoder.recorder().facts;
+        assert_eq!(facts.len(), 2, "{facts:?}");
+        assert!(facts.iter().all(|(_, _, outcome)| *outcome == Outcome::Unfinished));
+        bench.decoder.gone(Bench::TID, Ended::Killed(9));
+    }
+
+    #[test]
+    fn unnamed_calls_are_gaps() {
+        let mut bench = Bench::new(Abi::X86_64);
+        for number in [1000, u32::MAX] {
+            let call = Call { abi: Abi::X86_64, number, args: [0; 6] };
+            bench.decoder.enter(Bench::TID, &call, &bench.view);
+            bench.decoder.leave(Bench::TID, &call, Outcome::Failed(libc::ENOSYS), &bench.view);
+        }
+        assert_eq!(bench.gaps(), [GapKind::UnnamedSyscall; 2]);
+    }
+
+    #[test]
+    fn losses_are_gaps() {
+        let mut bench = Bench::new(Abi::X86_64);
+        bench.decoder.lost(Loss::Untraced { reason: "a reason".to_owned() });
+        bench.decoder.lost(Loss::ForeignArch(0x28));
+        bench.decoder.lost(Loss::Detached { tasks: 2 });
+        assert_eq!(bench.gaps(), [GapKind::Untraced, GapKind::Untraced, GapKind::ForeignArch]);
+    }
+
+    #[test]
+    fn every_call_with_any_arguments_is_survived() {
+        // A small generator: the values matter less than that there are many of them.
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            let mut pointers = vec![0, 1, u64::MAX, u64::MAX - 3, 0xffff_ffff];
+            pointers.push(bench.text("/work"));
+            pointers.push(bench.text("a/../../b//./c/"));
+            pointers.push(bench.bytes(&[0xff; 300]));
+            pointers.push(bench.bytes(&[1, 0, b'x']));
+            bench.view.socket(1, libc::AF_INET, libc::SOCK_STREAM);
+            bench.view.open(3, "/work");
+            for number in (0..470).cycle().take(40_000) {
+                let args = [(); 6].map(|()| match random() % 3 {
+                    0 => random() % 40,
+                    1 => random(),
+                    _ => pointers[usize::try_from(random() % pointers.len() as u64).unwrap()],
+                });
+                let call = Call { abi, number, args };
+                let outcome = if random() % 2 == 0 { Outcome::Returned(3) } else { Outcome::Failed(libc::EACCES) };
+                bench.decoder.enter(Bench::TID, &call, &bench.view);
+                bench.decoder.leave(Bench::TID, &call, outcome, &bench.view);
+                bench.decoder.recorder_mut().facts.clear();
+            }
         }
     }
 }

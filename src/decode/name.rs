@@ -87,7 +87,9 @@ impl Decode for Rename {
             scene.need_name(from);
         }
         if let Some(to) = &to {
-            let directory = [&from, &Some(to.clone())].iter().any(|spot| spot.as_ref().and_then(|spot| spot.inode).is_some_and(|inode| inode.is_dir()));
+            let directory = [&from, &Some(to.clone())]
+                .iter()
+                .any(|spot| spot.as_ref().and_then(|spot| spot.inode).is_some_and(|inode| inode.is_dir()));
             // The new name will be the old one's file.
             let inode = from.as_ref().and_then(|from| from.inode);
             scene.file(&to.path, inode.as_ref(), if exchange { both } else { Access::RENAME_TO }, directory);
@@ -149,11 +151,10 @@ fn protect_link(scene: &mut Scene<'_>, from: &Resolved) {
 mod tests {
     use super::*;
     use crate::abi::Abi;
-    use crate::decode::fake::{Bench, files, operations, path};
+    use crate::decode::fake::{Bench, CWD, files, operations, path};
 
     const FILE: u32 = libc::S_IFREG | 0o644;
     const DIR: u32 = libc::S_IFDIR | 0o755;
-    const CWD: u64 = libc::AT_FDCWD as u64;
 
     #[test]
     fn names_are_made_moved_and_removed() {
@@ -226,7 +227,8 @@ mod tests {
         for abi in Abi::ALL {
             let mut bench = Bench::new(abi);
             let name = bench.text("node");
-            let mut make = |kind: u32, device| operations(&bench.call("mknodat", &[CWD, name, u64::from(kind), device]));
+            let mut make =
+                |kind: u32, device| operations(&bench.call("mknodat", &[CWD, name, u64::from(kind), device]));
             assert_eq!(make(libc::S_IFCHR | 0o600, 0x103), [Operation::MakeDevice { kind: libc::S_IFCHR }]);
             assert_eq!(make(libc::S_IFBLK, 0), [Operation::MakeDevice { kind: libc::S_IFBLK }]);
             assert_eq!(make(libc::S_IFCHR, 0), []);

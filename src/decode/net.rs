@@ -58,13 +58,7 @@ fn guard(scene: &mut Scene<'_>, capability: Capability, what: &str) {
     scene.check(Operation::Privileged { capability, what: what.to_owned() });
 }
 
-fn say(
-    scene: &mut Scene<'_>,
-    socket: &SocketInfo,
-    operation: NetworkOperation,
-    local: Endpoint,
-    remote: Endpoint,
-) {
+fn say(scene: &mut Scene<'_>, socket: &SocketInfo, operation: NetworkOperation, local: Endpoint, remote: Endpoint) {
     let SocketInfo { family, kind, protocol, .. } = *socket;
     scene.say(Fact::Network(NetworkFact { family, kind, protocol, operation, local, remote }));
 }
@@ -264,7 +258,9 @@ fn endpoint(scene: &Scene<'_>, address: &[u8]) -> (Endpoint, Option<Resolved>) {
     }
     let port = || rest.first_chunk::<2>().map(|bytes| u16::from_be_bytes(*bytes));
     let known = match family {
-        INET => rest.get(2..).and_then(|rest| rest.first_chunk::<4>()).map(|bytes| IpAddr::from(Ipv4Addr::from(*bytes))),
+        INET => {
+            rest.get(2..).and_then(|rest| rest.first_chunk::<4>()).map(|bytes| IpAddr::from(Ipv4Addr::from(*bytes)))
+        }
         // Port and flow information stand before the address.
         INET6 => rest.get(6..).and_then(|rest| rest.first_chunk::<16>()).map(|bytes| Ipv6Addr::from(*bytes).into()),
         _ => None,
@@ -278,8 +274,12 @@ fn endpoint(scene: &Scene<'_>, address: &[u8]) -> (Endpoint, Option<Resolved>) {
     {
         return (Endpoint::Netlink(u32::from_ne_bytes(*groups)), None);
     }
-    let hexadecimal = address.iter().map(|byte| format!("{byte:02x}")).collect();
-    (Endpoint::Other(hexadecimal), None)
+    (Endpoint::Other(hexadecimal(address)), None)
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('?');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }
 
 fn unix(scene: &Scene<'_>, name: &[u8]) -> (Endpoint, Option<Resolved>) {
@@ -290,6 +290,214 @@ fn unix(scene: &Scene<'_>, name: &[u8]) -> (Endpoint, Option<Resolved>) {
             let path = name.split(|&byte| byte == 0).next().unwrap_or_default();
             let spot = scene.locate(Base::Cwd, path, true);
             (spot.as_ref().map_or(Endpoint::None, |spot| Endpoint::Path(spot.path.clone())), spot)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::Abi;
+    use crate::decode::fake::{Bench, files, operations, path};
+    use crate::fact::GapKind;
+
+    const STREAM: i32 = libc::SOCK_STREAM;
+
+    fn inet(port: u16, last: u8) -> Vec<u8> {
+        [&2u16.to_ne_bytes()[..], &port.to_be_bytes(), &[10, 0, 0, last], &[0; 8]].concat()
+    }
+
+    fn address(bench: &mut Bench, bytes: &[u8]) -> [u64; 2] {
+        [bench.bytes(bytes), bytes.len() as u64]
+    }
+
+    fn fact(facts: &[Fact]) -> NetworkFact {
+        let mut facts =
+            facts.iter().filter_map(|fact| if let Fact::Network(fact) = fact { Some(fact.clone()) } else { None });
+        let one = facts.next().unwrap();
+        assert_eq!(facts.next(), None);
+        one
+    }
+
+    /// Makes a call on a socket, on i386 through socketcall(2) as libraries do.
+    fn socket_call(bench: &mut Bench, name: &str, args: &[u64], outcome: Outcome) -> Vec<Fact> {
+        if bench.abi != Abi::I386 {
+            return bench.effect(name, args, outcome, |_| ());
+        }
+        let names = [
+            "socket",
+            "bind",
+            "connect",
+            "listen",
+            "accept",
+            "",
+            "",
+            "socketpair",
+            "",
+            "",
+            "sendto",
+            "",
+            "",
+            "setsockopt",
+        ];
+        let number = names.iter().position(|known| *known == name).unwrap() as u64 + 1;
+        let words: Vec<u32> = args.iter().map(|&arg| read::uint(arg)).collect();
+        let at = bench.words(&words);
+        bench.effect("socketcall", &[number, at], outcome, |_| ())
+    }
+
+    #[test]
+    fn sockets_are_made() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::user(abi);
+            bench.view.socket(3, INET, STREAM);
+            bench.view.sockets.borrow_mut().get_mut(&3).unwrap().protocol = 6;
+            let flags = (STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) as u64;
+            let facts = socket_call(&mut bench, "socket", &[2, flags, 0], Outcome::Returned(3));
+            let made = fact(&facts);
+            assert_eq!((made.family, made.kind, made.protocol), (INET, STREAM, 6), "{abi}");
+            assert_eq!(made.operation, NetworkOperation::Create);
+            let facts = socket_call(&mut bench, "socketpair", &[1, STREAM as u64, 0, 0x1000], Outcome::Returned(0));
+            assert_eq!(fact(&facts).operation, NetworkOperation::Pair);
+            let raw = |family, kind| Operation::RawSocket { family, kind };
+            let facts = socket_call(&mut bench, "socket", &[2, 3, 1], Outcome::Failed(libc::EPERM));
+            assert_eq!(operations(&facts), [raw(INET, libc::SOCK_RAW)], "{abi}");
+            let facts = socket_call(&mut bench, "socket", &[17, 2, 0], Outcome::Failed(libc::EPERM));
+            assert_eq!(operations(&facts), [raw(libc::AF_PACKET, libc::SOCK_DGRAM)]);
+            let facts = socket_call(&mut bench, "socket", &[16, 3, 0], Outcome::Returned(9));
+            assert_eq!(operations(&facts), [], "a raw netlink socket is for everyone");
+        }
+    }
+
+    #[test]
+    fn low_ports_are_guarded() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            bench.view.socket(3, INET, STREAM);
+            let bind = |bench: &mut Bench, port| {
+                let [at, length] = address(bench, &inet(port, 1));
+                socket_call(bench, "bind", &[3, at, length], Outcome::Returned(0))
+            };
+            let facts = bind(&mut bench, 80);
+            assert_eq!(operations(&facts), [Operation::BindPort { port: 80, unprivileged: 1024 }], "{abi}");
+            assert_eq!(fact(&facts).local, Endpoint::Inet([10, 0, 0, 1].into(), 80));
+            assert_eq!(operations(&bind(&mut bench, 0)), []);
+            assert_eq!(operations(&bind(&mut bench, 8080)), []);
+            let start = "sys/net/ipv4/ip_unprivileged_port_start".to_owned();
+            bench.view.proc.borrow_mut().insert(start, b"80\n".to_vec());
+            assert_eq!(operations(&bind(&mut bench, 80)), []);
+        }
+    }
+
+    #[test]
+    fn unix_sockets_are_files_or_names() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            bench.view.socket(3, UNIX, STREAM);
+            let [at, length] = address(&mut bench, b"\x01\0sock\0garbage");
+            let facts = socket_call(&mut bench, "bind", &[3, at, length], Outcome::Returned(0));
+            assert_eq!(files(&facts), ["/work/sock: write create"], "{abi}");
+            assert_eq!(fact(&facts).local, Endpoint::Path(path("/work/sock")));
+            bench.view.file("/work/sock", libc::S_IFSOCK | 0o700, (7, 7));
+            let facts = socket_call(&mut bench, "connect", &[3, at, length], Outcome::Returned(0));
+            assert_eq!(files(&facts), ["/work/sock: connect"]);
+            assert!(matches!(&operations(&facts)[..], [Operation::FileAccess { wanted: 2, .. }]));
+            let [at, length] = address(&mut bench, b"\x01\0\0bus\xff");
+            let facts = socket_call(&mut bench, "connect", &[3, at, length], Outcome::Returned(0));
+            assert_eq!(fact(&facts).remote, Endpoint::Abstract("bus\\xff".to_owned()));
+            let [at, length] = address(&mut bench, b"\x01\0");
+            let facts = socket_call(&mut bench, "bind", &[3, at, length], Outcome::Returned(0));
+            assert_eq!(fact(&facts).local, Endpoint::Unnamed);
+        }
+    }
+
+    #[test]
+    fn peers_are_told_without_a_client_s_port() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            bench.view.socket(3, INET, STREAM);
+            bench.view.socket(4, INET, STREAM);
+            for fd in [3, 4] {
+                bench.view.sockets.borrow_mut().get_mut(&fd).unwrap().local = inet(80, 1);
+            }
+            bench.view.sockets.borrow_mut().get_mut(&4).unwrap().peer = inet(50_000, 2);
+            let facts = socket_call(&mut bench, "listen", &[3, 5], Outcome::Returned(0));
+            assert_eq!(fact(&facts).local, Endpoint::Inet([10, 0, 0, 1].into(), 80), "{abi}");
+            let accept = if abi == Abi::I386 { "accept" } else { "accept4" };
+            let facts = socket_call(&mut bench, accept, &[3, 0, 0, 0], Outcome::Returned(4));
+            assert_eq!(fact(&facts).remote, Endpoint::Inet([10, 0, 0, 2].into(), 0));
+            assert_eq!(socket_call(&mut bench, accept, &[3, 0, 0, 0], Outcome::Failed(libc::EAGAIN)), []);
+            let [at, length] = address(&mut bench, &inet(443, 3));
+            let facts = socket_call(&mut bench, "connect", &[4, at, length], Outcome::Failed(libc::EINPROGRESS));
+            assert_eq!(fact(&facts).remote, Endpoint::Inet([10, 0, 0, 3].into(), 443));
+            let [at, length] = address(&mut bench, &[0; 16]);
+            assert_eq!(socket_call(&mut bench, "connect", &[4, at, length], Outcome::Returned(0)), []);
+        }
+    }
+
+    #[test]
+    fn messages_with_an_address_are_sent() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            bench.view.socket(3, INET, libc::SOCK_DGRAM);
+            let [at, length] = address(&mut bench, &inet(53, 9));
+            let facts = socket_call(&mut bench, "sendto", &[3, 0x1000, 5, 0, at, length], Outcome::Returned(5));
+            assert_eq!(fact(&facts).operation, NetworkOperation::Send, "{abi}");
+            let before = bench.view.questions.get();
+            assert_eq!(socket_call(&mut bench, "sendto", &[3, 0x1000, 5, 0, 0, 0], Outcome::Returned(5)), []);
+            assert_eq!(bench.view.questions.get(), before, "nothing is asked for a plain send");
+            let header = |at: u64| {
+                let (at, length) = (read::uint(at), read::uint(length));
+                match abi.word_size() {
+                    4 => vec![at, length, 0, 0, 0, 0, 0, 9],
+                    _ => [vec![at, 0, length], vec![0; 11], vec![9, 0]].concat(),
+                }
+            };
+            let message = bench.words(&header(at));
+            let facts = bench.call("sendmsg", &[3, message, 0]);
+            assert_eq!(fact(&facts).remote, Endpoint::Inet([10, 0, 0, 9].into(), 53));
+            let [other, _] = address(&mut bench, &inet(53, 8));
+            let messages = bench.words(&[header(at), header(at), header(other), header(0)].concat());
+            assert_eq!(bench.call("sendmmsg", &[3, messages, 4, 0]).len(), 2, "{abi}");
+            assert_eq!(bench.gaps(), []);
+            bench.call("sendmsg", &[3, 0x10, 0]);
+            assert_eq!(bench.gaps(), [GapKind::Unreadable]);
+        }
+    }
+
+    #[test]
+    fn addresses_of_other_families() {
+        let remote = |bytes: &[u8]| {
+            let mut bench = Bench::new(Abi::X86_64);
+            bench.view.socket(3, INET6, libc::SOCK_DGRAM);
+            let [at, length] = address(&mut bench, bytes);
+            fact(&bench.call("connect", &[3, at, length])).remote
+        };
+        let six = [&10u16.to_ne_bytes()[..], &443u16.to_be_bytes(), &[0; 4], &[0; 15], &[1], &[0; 4]].concat();
+        assert_eq!(remote(&six), Endpoint::Inet("::1".parse().unwrap(), 443));
+        assert_eq!(remote(&[16, 0, 0, 0, 9, 9, 9, 9, 4, 0, 0, 0]), Endpoint::Netlink(4));
+        assert_eq!(remote(&[40, 0, 1]), Endpoint::Other("280001".to_owned()));
+        assert_eq!(remote(&[2, 0, 1]), Endpoint::Other("020001".to_owned()), "too short");
+    }
+
+    #[test]
+    fn options_are_guarded_by_value() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            let [six, seven] = [6, 7].map(|value| bench.words(&[value]));
+            let mut set = |option: i32, value| {
+                let facts = socket_call(
+                    &mut bench,
+                    "setsockopt",
+                    &[3, 1, u64::from(option.cast_unsigned()), value, 4],
+                    Outcome::Returned(0),
+                );
+                operations(&facts).len()
+            };
+            assert_eq!(set(libc::SO_PRIORITY, six), 0, "{abi}");
+            assert_eq!(set(libc::SO_PRIORITY, seven), 1, "{abi}");
+            assert_eq!(set(libc::SO_MARK, six), 1);
+            assert_eq!(set(libc::SO_REUSEADDR, six), 0);
         }
     }
 }

@@ -21,35 +21,42 @@ const fn o_nofollow(abi: Abi) -> i32 {
     }
 }
 
-/// `open(2)`, `openat(2)`.
+/// `open(2)` in all its forms.
 pub(super) struct Open {
     /// The argument with the directory descriptor.
     pub(super) dirfd: Option<usize>,
     /// The argument with the path.
     pub(super) path: usize,
-    /// The argument with `O_*` flags.
-    pub(super) flags: usize,
+    /// Where the `O_*` flags are.
+    pub(super) flags: Flags,
 }
 
-/// `openat2(2)`: flags in a `struct open_how`.
-pub(super) struct Open2;
+/// Where a call has its `O_*` flags.
+pub(super) enum Flags {
+    /// In this argument.
+    Argument(usize),
+    /// In the `struct open_how` that this argument points to (`openat2(2)`).
+    How(usize),
+    /// Always these (`creat(2)`).
+    Fixed(i32),
+}
 
-/// `creat(2)`.
-pub(super) struct Creat;
+impl Open {
+    fn opening(&self, scene: &mut Scene<'_>) -> Option<Opening> {
+        let base = self.dirfd.map_or(Base::Cwd, |index| Base::from_arg(scene.arg(index)));
+        let flags = match self.flags {
+            Flags::Argument(index) => scene.int(index),
+            Flags::How(index) => {
+                let flags = scene.memory().open_flags(scene.arg(index));
+                scene.seen(flags)?
+            }
+            Flags::Fixed(flags) => flags,
+        };
+        Some(Opening { base, path: self.path, flags })
+    }
+}
 
 impl Decode for Open {
-    fn enter(&self, scene: &mut Scene<'_>) {
-        let opening = Opening { base: base(scene, self.dirfd), path: self.path, flags: scene.int(self.flags) };
-        opening.enter(scene);
-    }
-
-    fn leave(&self, scene: &mut Scene<'_>, outcome: Outcome) {
-        let opening = Opening { base: base(scene, self.dirfd), path: self.path, flags: scene.int(self.flags) };
-        opening.leave(scene, outcome);
-    }
-}
-
-impl Decode for Open2 {
     fn enter(&self, scene: &mut Scene<'_>) {
         if let Some(opening) = self.opening(scene) {
             opening.enter(scene);
@@ -61,31 +68,6 @@ impl Decode for Open2 {
             opening.leave(scene, outcome);
         }
     }
-}
-
-impl Open2 {
-    fn opening(&self, scene: &mut Scene<'_>) -> Option<Opening> {
-        let flags = scene.memory().open_flags(scene.arg(2));
-        Some(Opening { base: base(scene, Some(0)), path: 1, flags: scene.seen(flags)? })
-    }
-}
-
-impl Creat {
-    const OPENING: Opening = Opening { base: Base::Cwd, path: 0, flags: libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC };
-}
-
-impl Decode for Creat {
-    fn enter(&self, scene: &mut Scene<'_>) {
-        Self::OPENING.enter(scene);
-    }
-
-    fn leave(&self, scene: &mut Scene<'_>, outcome: Outcome) {
-        Self::OPENING.leave(scene, outcome);
-    }
-}
-
-fn base(scene: &Scene<'_>, dirfd: Option<usize>) -> Base {
-    dirfd.map_or(Base::Cwd, |index| Base::from_arg(scene.arg(index)))
 }
 
 /// One open call, whatever its form.
@@ -322,16 +304,20 @@ impl Decode for OpenByHandle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::fake::{Bench, files, operations, owned, path};
+    use crate::decode::fake::{Bench, CWD, files, operations, owned, path};
     use crate::fact::{Fact, GapKind};
 
     const FILE: u32 = libc::S_IFREG | 0o644;
     const DIR: u32 = libc::S_IFDIR | 0o755;
-    const CWD: u64 = libc::AT_FDCWD as u64;
 
-    fn open(bench: &mut Bench, name: &str, flags: i32, effect: impl FnOnce(&crate::decode::fake::FakeView)) -> Vec<Fact> {
+    fn open(
+        bench: &mut Bench,
+        name: &str,
+        flags: i32,
+        effect: impl FnOnce(&crate::decode::fake::FakeView),
+    ) -> Vec<Fact> {
         let name = bench.text(name);
-        bench.effect("openat", &[CWD, name, flags as u64, 0o600], Outcome::Returned(3), effect)
+        bench.effect("openat", &[CWD, name, u64::from(flags.cast_unsigned()), 0o600], Outcome::Returned(3), effect)
     }
 
     #[test]
@@ -378,7 +364,7 @@ mod tests {
                 });
                 assert_eq!(facts, [owned("/work/newer", Access::CREATE | Access::WRITE)], "{abi}");
             }
-            let how = bench.words(&[libc::O_CREAT as u32, 0, 0o600, 0, 0, 0]);
+            let how = bench.words(&[libc::O_CREAT.cast_unsigned(), 0, 0o600, 0, 0, 0]);
             let name = bench.text("new");
             let facts = bench.effect("openat2", &[CWD, name, how, 24], Outcome::Returned(4), |view| {
                 view.open(4, "/work/new");

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::device::{always, when};
 use super::ident::{Form, Kind, SetIds};
-use super::path::stat;
+use super::path::{Flags, stat};
 use super::scene::{At, Decode};
 use super::{device, exec, ident, memory, metadata, mount, multiplex, name, net, path, process, schedule};
 use crate::abi::Abi;
@@ -20,6 +20,9 @@ pub(super) type Values = SmallVec<[(u8, u64); 3]>;
 
 /// The low half of a register: an `int`.
 const INT: u64 = 0xffff_ffff;
+
+/// What `creat(2)` does.
+const CREAT: i32 = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
 
 /// Every call with a decoder, sorted by name. Calls of i386 whose first form took 16-bit ids or short
 /// offsets stand here in both forms.
@@ -45,7 +48,7 @@ static DECODERS: &[(&str, &dyn Decode)] = &[
     ("clone", &process::Unshare { signal: true }),
     ("clone3", &process::Clone3),
     ("connect", &net::Connect),
-    ("creat", &path::Creat),
+    ("creat", &path::Open { dirfd: None, path: 0, flags: Flags::Fixed(CREAT) }),
     ("delete_module", &always(Capability::SysModule, "remove a kernel module")),
     ("execve", &exec::Exec { at: At::cwd(0) }),
     ("execveat", &exec::Exec { at: At::dir(0, 1).flags(4) }),
@@ -121,11 +124,11 @@ static DECODERS: &[(&str, &dyn Decode)] = &[
     ("nice", &schedule::Nice),
     ("oldlstat", &stat(At::cwd(0).nofollow())),
     ("oldstat", &stat(At::cwd(0))),
-    ("open", &path::Open { dirfd: None, path: 0, flags: 1 }),
+    ("open", &path::Open { dirfd: None, path: 0, flags: Flags::Argument(1) }),
     ("open_by_handle_at", &path::OpenByHandle),
     ("open_tree", &mount::OpenTree),
-    ("openat", &path::Open { dirfd: Some(0), path: 1, flags: 2 }),
-    ("openat2", &path::Open2),
+    ("openat", &path::Open { dirfd: Some(0), path: 1, flags: Flags::Argument(2) }),
+    ("openat2", &path::Open { dirfd: Some(0), path: 1, flags: Flags::How(2) }),
     ("perf_event_open", &when(Capability::Perfmon, "watch performance events", device::watches_kernel)),
     ("pidfd_getfd", &process::Inspect { process: 0, descriptor: true, read_only: false }),
     ("pidfd_send_signal", &process::SignalDescriptor),
@@ -290,8 +293,7 @@ pub(super) struct Row {
 }
 
 /// The row of a number that no table names.
-static UNNAMED: Row =
-    Row { name: "", decoder: None, scalars: &[], multiplexed: false, executes: false, returns: true };
+static UNNAMED: Row = Row { name: "", decoder: None, scalars: &[], multiplexed: false, executes: false, returns: true };
 
 impl Row {
     fn new(abi: Abi, number: u32) -> Self {
@@ -312,7 +314,8 @@ impl Row {
 
     /// The values of its significant scalar arguments; none when it has no such arguments.
     pub(super) fn values(&self, args: &[u64; 6]) -> Values {
-        let values = self.scalars.iter().filter_map(|&(index, mask)| Some((index, args.get(usize::from(index))? & mask)));
+        let values =
+            self.scalars.iter().filter_map(|&(index, mask)| Some((index, args.get(usize::from(index))? & mask)));
         let mut values: Values = values.collect();
         if self.name == "prctl" && !values.first().is_some_and(|(_, option)| has_scalar(*option)) {
             values.truncate(1);
@@ -324,8 +327,7 @@ impl Row {
 /// Whether the second argument of this `prctl(2)` option is one of few values rather than a pointer or an id.
 fn has_scalar(option: u64) -> bool {
     /// From `PR_SET_PDEATHSIG` to `PR_SET_MDWE` (`linux/prctl.h`).
-    const OPTIONS: [u64; 23] =
-        [1, 4, 6, 8, 10, 14, 20, 22, 23, 24, 26, 28, 33, 35, 36, 38, 41, 45, 47, 53, 57, 62, 65];
+    const OPTIONS: [u64; 23] = [1, 4, 6, 8, 10, 14, 20, 22, 23, 24, 26, 28, 33, 35, 36, 38, 41, 45, 47, 53, 57, 62, 65];
     OPTIONS.contains(&option)
 }
 
