@@ -143,7 +143,7 @@ impl FakeView {
                 (at, found) = (spot.path.as_bytes().to_vec(), spot.inode);
             } else {
                 at = next.as_bytes().to_vec();
-                let link = self.links.borrow().contains_key(&at).then(|| inode_of_link());
+                let link = self.links.borrow().contains_key(&at).then(inode_of_link);
                 found = link.or_else(|| self.files.borrow().get(&at).copied());
             }
         }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::scene::{Decode, Kept, Scene};
 use crate::event::{Credentials, Outcome};
-use crate::fact::{Capability, Fact, IdentityFact, Operation};
+use crate::fact::{Capability, CapabilitySet, Fact, IdentityFact, Operation};
 
 /// Which ids a call sets.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Decode for SetIds {
         };
         scene.notes.kept = Kept::Credentials(Rc::clone(&who));
         let capability = if self.kind == Kind::User { Capability::Setuid } else { Capability::Setgid };
-        let capable = who.effective & (1 << capability as u8) != 0;
+        let capable = CapabilitySet(who.effective).contains(capability);
         let from = self.ids(&who);
         let to = self.asked(scene, capable);
         if !self.plain(&to, &from, capable) {

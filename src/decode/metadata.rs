@@ -134,11 +134,11 @@ impl Decode for TruncateOpen {
     }
 }
 
-/// `getxattr(2)`, `setxattr(2)`, `listxattr(2)`, `removexattr(2)`.
+/// `getxattr(2)`, `setxattr(2)`, `listxattr(2)`, `removexattr(2)`; `file_setattr(2)`, which `chattr(1)` calls.
 pub(super) struct Attribute {
     /// The file.
     pub(super) at: At,
-    /// The argument with the attribute's name; none for a list of them.
+    /// The argument with the attribute's name; none for a list of them, or for the flags of the file.
     pub(super) name: Option<usize>,
     /// Whether it is set or removed.
     pub(super) change: bool,
@@ -151,8 +151,14 @@ impl Decode for Attribute {
         };
         scene.used(&spot, if self.change { Access::SETXATTR } else { Access::GETXATTR });
         scene.need_way(&spot);
-        if let Some(name) = self.name.and_then(|index| scene.text(index)) {
-            self.need(scene, &spot, &name);
+        match (self.name, spot.inode) {
+            (Some(index), _) => {
+                if let Some(name) = scene.text(index) {
+                    self.need(scene, &spot, &name);
+                }
+            }
+            (None, Some(inode)) if self.change => scene.need_owner(&spot.path, &inode),
+            (None, _) => {}
         }
     }
 }

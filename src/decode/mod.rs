@@ -6,11 +6,10 @@
 //!
 //! # Adding a syscall
 //!
-//! 1. A row in [`table`], in the order of names: `("openat", path::Open { dirfd: Some(0), path: 1, flags: 2 })`. A
-//!    shape that fits is usually there; [`scene::At`] says where the arguments name a file.
-//! 2. Otherwise a type in the module of its family that implements [`scene::Decode`]. Facts said at the entry are
-//!    recorded with the outcome of the call. What the call removes or moves is looked at on entry, what it opens on
-//!    leaving.
+//! 1. A row in `table.rs`, in the order of names: `("unlinkat", &name::Remove { at: At::dir(0, 1) })`. A shape that fits
+//!    is usually there; `At` says where the arguments name a file.
+//! 2. Otherwise a type in the module of its family that implements `Decode`. Facts said at the entry are recorded with
+//!    the outcome of the call. What the call removes or moves is looked at on entry, what it opens on leaving.
 //! 3. A test at the end of that module on the fake task of `fake.rs`, for every ABI that has the call.
 
 mod access;
@@ -199,8 +198,7 @@ impl<R: Recorder> Told<R> {
                 subject.take_count(call);
                 self.recorder.count(&subject.path, call.abi, &name, 1);
                 if name.name().is_none() {
-                    let detail =
-                        format!("{} call number {} of {} has no name here", call.abi, call.number, subject.path);
+                    let detail = format!("{} call number {} has no name here", call.abi, call.number);
                     self.recorder.gap(Gap { kind: GapKind::UnnamedSyscall, detail });
                 }
                 true

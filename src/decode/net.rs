@@ -6,7 +6,7 @@ use super::access;
 use super::read;
 use super::scene::{Decode, Scene};
 use crate::event::{Base, Outcome, Resolved, SocketInfo};
-use crate::fact::{Access, Capability, Endpoint, Fact, NetworkFact, NetworkOperation, Operation};
+use crate::fact::{Access, Capability, Endpoint, Fact, GapKind, NetworkFact, NetworkOperation, Operation};
 use crate::path::to_text;
 
 const UNIX: i32 = libc::AF_UNIX;
@@ -68,7 +68,7 @@ pub(super) struct Bind;
 
 impl Decode for Bind {
     fn enter(&self, scene: &mut Scene<'_>) {
-        let Some((socket, address)) = addressed(scene) else {
+        let Some(address) = address(scene) else {
             return;
         };
         let (local, spot) = endpoint(scene, &address);
@@ -79,7 +79,9 @@ impl Decode for Bind {
             scene.file(&spot.path, spot.inode.as_ref(), Access::CREATE | Access::WRITE, false);
             scene.need_new_name(&spot);
         }
-        say(scene, &socket, NetworkOperation::Bind, local, Endpoint::None);
+        if let Some(socket) = socket(scene, scene.int(0)) {
+            say(scene, &socket, NetworkOperation::Bind, local, Endpoint::None);
+        }
     }
 }
 
@@ -101,30 +103,47 @@ pub(super) struct Connect;
 
 impl Decode for Connect {
     fn enter(&self, scene: &mut Scene<'_>) {
-        if let Some((socket, address)) = addressed(scene) {
-            towards(scene, &socket, NetworkOperation::Connect, &address);
+        if let Some(address) = address(scene) {
+            towards(scene, NetworkOperation::Connect, &[address]);
         }
     }
 }
 
-/// The socket in argument 0, and the address in arguments 1 and 2. `None` when that has no family: `AF_UNSPEC` takes a
-/// connection away.
-fn addressed(scene: &mut Scene<'_>) -> Option<(SocketInfo, Vec<u8>)> {
+/// The address in arguments 1 and 2. `None` when it has no family: `AF_UNSPEC` takes a connection away.
+fn address(scene: &mut Scene<'_>) -> Option<Vec<u8>> {
     let address = scene.memory().sockaddr(scene.arg(1), scene.uint(2));
-    let address = scene.seen(address)?;
-    let socket = scene.view.socket(scene.int(0)).ok()?;
-    family(&address).filter(|family| *family != libc::AF_UNSPEC)?;
-    Some((socket, address))
+    scene.seen(address).filter(|address| family(address).is_some_and(|family| family != libc::AF_UNSPEC))
 }
 
-/// Says that a socket speaks to an address; a Unix socket with a path is a file that is written to.
-fn towards(scene: &mut Scene<'_>, socket: &SocketInfo, operation: NetworkOperation, address: &[u8]) {
-    let (remote, spot) = endpoint(scene, address);
-    if let Some(spot) = spot {
-        scene.used(&spot, Access::CONNECT);
-        scene.need_file(&spot, access::WRITE);
+/// The socket behind a descriptor. That it cannot be asked is a gap, unless there is none.
+fn socket(scene: &mut Scene<'_>, fd: i32) -> Option<SocketInfo> {
+    let error = match scene.view.socket(fd) {
+        Ok(socket) => return Some(socket),
+        Err(error) => error,
+    };
+    if !matches!(error.raw_os_error(), Some(libc::EBADF | libc::ENOTSOCK | libc::ESRCH)) {
+        let detail = format!("what a {} was made on could not be asked for: {error}", scene.name);
+        scene.gap(GapKind::Unreadable, detail);
     }
-    say(scene, socket, operation, Endpoint::None, remote);
+    None
+}
+
+/// Says that a socket speaks to addresses; a Unix socket with a path is a file that is written to.
+fn towards(scene: &mut Scene<'_>, operation: NetworkOperation, addresses: &[Vec<u8>]) {
+    let mut remotes = Vec::new();
+    for address in addresses {
+        let (remote, spot) = endpoint(scene, address);
+        if let Some(spot) = spot {
+            scene.used(&spot, Access::CONNECT);
+            scene.need_file(&spot, access::WRITE);
+        }
+        remotes.push(remote);
+    }
+    if let Some(socket) = socket(scene, scene.int(0)) {
+        for remote in remotes {
+            say(scene, &socket, operation, Endpoint::None, remote);
+        }
+    }
 }
 
 /// `listen(2)`.
@@ -132,7 +151,7 @@ pub(super) struct Listen;
 
 impl Decode for Listen {
     fn leave(&self, scene: &mut Scene<'_>, _outcome: Outcome) {
-        if let Ok(socket) = scene.view.socket(scene.int(0)) {
+        if let Some(socket) = socket(scene, scene.int(0)) {
             let (local, _) = endpoint(scene, &socket.local);
             say(scene, &socket, NetworkOperation::Listen, local, Endpoint::None);
         }
@@ -150,7 +169,7 @@ impl Decode for Accept {
             Outcome::Failed(libc::EACCES | libc::EPERM) => scene.int(0),
             Outcome::Failed(_) | Outcome::Unfinished => return,
         };
-        if let Ok(socket) = scene.view.socket(fd) {
+        if let Some(socket) = socket(scene, fd) {
             let (local, _) = endpoint(scene, &socket.local);
             let remote = match endpoint(scene, &socket.peer).0 {
                 Endpoint::Inet(address, _) => Endpoint::Inet(address, 0),
@@ -194,15 +213,10 @@ impl Decode for SendMessages {
 }
 
 fn send(scene: &mut Scene<'_>, addresses: std::io::Result<Vec<Vec<u8>>>) {
-    let addresses = scene.seen(addresses).unwrap_or_default();
-    let mut addresses = addresses.iter().filter(|address| family(address).is_some()).peekable();
-    if addresses.peek().is_none() {
-        return;
-    }
-    if let Ok(socket) = scene.view.socket(scene.int(0)) {
-        for address in addresses {
-            towards(scene, &socket, NetworkOperation::Send, address);
-        }
+    let mut addresses = scene.seen(addresses).unwrap_or_default();
+    addresses.retain(|address| family(address).is_some());
+    if !addresses.is_empty() {
+        towards(scene, NetworkOperation::Send, &addresses);
     }
 }
 
@@ -299,7 +313,6 @@ mod tests {
     use super::*;
     use crate::abi::Abi;
     use crate::decode::fake::{Bench, files, operations, path};
-    use crate::fact::GapKind;
 
     const STREAM: i32 = libc::SOCK_STREAM;
 

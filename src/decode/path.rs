@@ -5,7 +5,7 @@
 
 use super::access;
 use super::read;
-use super::scene::{At, Decode, Kept, Name, Scene};
+use super::scene::{At, Decode, Kept, Name, Scene, named};
 use crate::abi::Abi;
 use crate::event::{Base, Credentials, Outcome, Resolved};
 use crate::fact::{Access, Capability, Operation};
@@ -98,8 +98,8 @@ impl Opening {
         let created = self.creates() && matches!(scene.notes.kept, Kept::Existed(false));
         let opened = match outcome {
             Outcome::Returned(fd) => match scene.view.descriptor(read::int(fd.cast_unsigned())) {
-                Ok(_) => scene.open_file(read::int(fd.cast_unsigned())),
-                // Gone again, or never told: by its path, as a failed one.
+                Ok(descriptor) => named(descriptor),
+                // Closed again by another thread: by its path, as a failed one.
                 Err(_) => self.find(scene),
             },
             Outcome::Failed(_) | Outcome::Unfinished => self.find(scene),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::processes::Processes;
 use super::read::{self, Memory};
 use crate::abi::{Abi, Syscall};
-use crate::event::{Base, Credentials, Inode, Outcome, Resolved, Target, TaskView, Tid};
+use crate::event::{Base, Credentials, Descriptor, Inode, Outcome, Resolved, Target, TaskView, Tid};
 use crate::fact::{Access, CapabilitySet, Check, Fact, FileFact, Gap, GapKind, Operation};
 use crate::path::AbsPath;
 
@@ -173,13 +173,7 @@ impl Scene<'_> {
 
     /// The named file behind an open descriptor; `None` for a pipe, a socket and the like.
     pub(super) fn open_file(&self, fd: i32) -> Option<Resolved> {
-        let descriptor = self.view.descriptor(fd).ok()?;
-        match descriptor.target {
-            Target::Path(path) | Target::Deleted(path) => {
-                Some(Resolved { path, inode: Some(descriptor.inode), searched: Vec::new() })
-            }
-            Target::Nameless(_) => None,
-        }
+        self.view.descriptor(fd).ok().and_then(named)
     }
 
     /// Follows a path to its end or, where it breaks off, as far as it leads and on by its names: the path that it
@@ -202,6 +196,16 @@ impl Scene<'_> {
             }
         }
         None
+    }
+}
+
+/// The file that a descriptor refers to, when it has or had a name.
+pub(super) fn named(descriptor: Descriptor) -> Option<Resolved> {
+    match descriptor.target {
+        Target::Path(path) | Target::Deleted(path) => {
+            Some(Resolved { path, inode: Some(descriptor.inode), searched: Vec::new() })
+        }
+        Target::Nameless(_) => None,
     }
 }
 
