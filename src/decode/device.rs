@@ -1,6 +1,7 @@
 //! Calls on devices and on the whole machine: most are guarded by one capability as a whole.
 
-use super::scene::{Decode, Scene};
+use super::scene::{Decode, Scene, value};
+use super::table::Values;
 use crate::event::Outcome;
 use crate::fact::{Access, Capability, Operation};
 
@@ -135,6 +136,13 @@ impl Decode for Ioctl {
         } else if matches!(request, SET_FLAGS | SET_FLAGS_32) {
             set_flags(scene);
         }
+    }
+
+    fn quiet(&self, values: &Values) -> bool {
+        value(values, 1).is_some_and(|request| {
+            let is = |other: u32| u64::from(other) == request;
+            !REQUESTS.iter().any(|row| is(row.0)) && !is(SET_FLAGS) && !is(SET_FLAGS_32)
+        })
     }
 }
 

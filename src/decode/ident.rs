@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use super::scene::{Decode, Kept, Scene};
+use super::read;
+use super::scene::{Decode, Kept, Scene, value};
+use super::table::Values;
 use crate::event::{Credentials, Outcome};
 use crate::fact::{Capability, CapabilitySet, Fact, IdentityFact, Operation};
 
@@ -170,12 +172,20 @@ impl Decode for Prctl {
     }
 
     fn leave(&self, scene: &mut Scene<'_>, _outcome: Outcome) {
-        /// `PR_SET_VMA`, which names memory as `PR_SET_NAME` names threads: often, and without effect on ids.
-        const SET_VMA: i32 = 0x5356_4d41;
-        if !matches!(scene.int(0), libc::PR_SET_NAME | SET_VMA) {
+        if !names_something(scene.int(0)) {
             scene.forget_credentials();
         }
     }
+
+    fn quiet(&self, values: &Values) -> bool {
+        value(values, 0).map(read::int).is_some_and(names_something)
+    }
+}
+
+/// Options that name a thread or memory: used often, and without effect on ids.
+const fn names_something(option: i32) -> bool {
+    const PR_SET_VMA: i32 = 0x5356_4d41;
+    matches!(option, libc::PR_SET_NAME | PR_SET_VMA)
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Calls that map files for execution or lock memory.
 
-use super::scene::{Decode, Scene};
+use super::read;
+use super::scene::{Decode, Scene, value};
+use super::table::Values;
 use crate::fact::{Access, Capability, Operation};
 
 const PROT_EXEC: i32 = libc::PROT_EXEC;
@@ -24,6 +26,10 @@ impl Decode for Map {
             lock(scene, Some(scene.arg(1)));
         }
     }
+
+    fn quiet(&self, values: &Values) -> bool {
+        value(values, 2).is_some_and(|protection| read::int(protection) & PROT_EXEC == 0)
+    }
 }
 
 /// `mprotect(2)`, `pkey_mprotect(2)`.
@@ -38,6 +44,10 @@ impl Decode for Protect {
         for mapping in scene.view.mappings(start, start.saturating_add(scene.arg(1))).unwrap_or_default() {
             scene.file(&mapping.path, mapping.inode.as_ref(), Access::MAP_EXEC, false);
         }
+    }
+
+    fn quiet(&self, values: &Values) -> bool {
+        value(values, 2).is_some_and(|protection| read::int(protection) & PROT_EXEC == 0)
     }
 }
 

@@ -25,6 +25,7 @@ mod net;
 mod path;
 mod process;
 mod processes;
+mod quiet;
 mod read;
 mod scene;
 mod schedule;
@@ -38,11 +39,14 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::abi::{Abi, Syscall};
-use crate::event::{Call, Census, Credentials, Directive, Ended, Interest, Loss, Origin, Outcome, Sink, TaskView, Tid};
+use crate::event::{
+    Call, Census, Credentials, Directive, Ended, Interest, KnownCalls, Loss, Origin, Outcome, Sink, TaskView, Tid,
+};
 use crate::fact::{Arguments, Fact, Gap, GapKind};
 use crate::path::AbsPath;
 use exec::Executed;
 use processes::Processes;
+use quiet::Quiet;
 use scene::{Decode, Kept, Notes, Scene};
 use subject::{SubjectId, Subjects};
 use table::Row;
@@ -81,6 +85,7 @@ pub struct Decoder<R> {
 /// What was recorded, and by what it is known to be new.
 struct Told<R> {
     subjects: Subjects,
+    quiet: Quiet,
     calls: u64,
     recorder: R,
 }
@@ -150,7 +155,7 @@ impl Held {
 impl<R: Recorder> Decoder<R> {
     /// A decoder that has seen nothing yet.
     pub fn new(recorder: R) -> Self {
-        let told = Told { subjects: Subjects::default(), calls: 0, recorder };
+        let told = Told { subjects: Subjects::default(), quiet: Quiet::default(), calls: 0, recorder };
         Self { tasks: HashMap::new(), processes: Processes::default(), told }
     }
 
@@ -175,6 +180,25 @@ impl<R: Recorder> Decoder<R> {
         self.told.calls
     }
 
+    /// Takes calls of an earlier record for known: they need not be shown, see [`Sink::known`].
+    pub fn take_for_known<'a>(&mut self, facts: impl Iterator<Item = &'a Fact>) {
+        for fact in facts {
+            match fact {
+                Fact::Syscall(abi, call) => {
+                    if let Some(number) = call.name().and_then(|name| abi.number(name)) {
+                        self.told.quiet.called(*abi, number);
+                    }
+                }
+                Fact::Arguments(abi, call, values) => {
+                    if let Some(number) = call.name().and_then(|name| abi.number(name)) {
+                        self.told.quiet.called_with(*abi, number, values.0.iter().copied().collect());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Hands the counts of calls to the recorder; to be called before it is saved.
     pub fn flush(&mut self) {
         let Told { subjects, recorder, .. } = &mut self.told;
@@ -197,6 +221,7 @@ impl<R: Recorder> Told<R> {
                 let name = call.abi.syscall(call.number);
                 subject.take_count(call);
                 self.recorder.count(&subject.path, call.abi, &name, 1);
+                self.quiet.called(call.abi, call.number);
                 if name.name().is_none() {
                     let detail = format!("{} call number {} has no name here", call.abi, call.number);
                     self.recorder.gap(Gap { kind: GapKind::UnnamedSyscall, detail });
@@ -210,7 +235,7 @@ impl<R: Recorder> Told<R> {
         }
     }
 
-    /// Records a call that ended. Returns whether it taught something.
+    /// Records a call that ended. Returns whether it taught something about calls.
     fn ended(&mut self, held: Held, outcome: Outcome) -> bool {
         let Some(subject) = held.subject.and_then(|id| self.subjects.get_mut(id)) else {
             return false;
@@ -223,19 +248,20 @@ impl<R: Recorder> Told<R> {
         }
         let values = held.row.values(&call.args);
         if !values.is_empty() && subject.arguments(call, &values, outcome) {
+            self.quiet.called_with(call.abi, call.number, values.clone());
             let values = Arguments(values.into_vec());
             let fact = Fact::Arguments(call.abi, call.abi.syscall(call.number), values);
             news |= recorder.fact(&path, fact, outcome);
         }
         for fact in held.notes.facts {
-            news |= recorder.fact(&path, fact, outcome);
+            recorder.fact(&path, fact, outcome);
         }
         for gap in held.notes.gaps {
-            news |= recorder.gap(gap);
+            recorder.gap(gap);
         }
         if held.notes.unreadable && outcome.admitted() {
             let detail = format!("memory that a {} of {path} points to could not be read", held.name);
-            news |= recorder.gap(Gap { kind: GapKind::Unreadable, detail });
+            recorder.gap(Gap { kind: GapKind::Unreadable, detail });
         }
         news
     }
@@ -347,6 +373,12 @@ impl<R: Recorder> Sink for Decoder<R> {
         };
         self.told.recorder.gap(Gap { kind, detail });
     }
+
+    fn known(&self) -> KnownCalls {
+        self.told.quiet.known()
+    }
+
+    fn thinned(&mut self, _tid: Tid, _no_new_privs: bool) {}
 
     fn tick(&mut self, _census: Census) -> Directive {
         Directive::Continue

@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::access;
 use super::read;
-use super::scene::{Decode, Scene};
+use super::scene::{Decode, Scene, value};
+use super::table::Values;
 use crate::event::{Base, Outcome, Resolved, SocketInfo};
 use crate::fact::{Access, Capability, Endpoint, Fact, GapKind, NetworkFact, NetworkOperation, Operation};
 use crate::path::to_text;
@@ -190,6 +191,10 @@ impl Decode for SendTo {
             send(scene, address.map(|address| vec![address]));
         }
     }
+
+    fn quiet_without(&self) -> Option<u8> {
+        Some(4)
+    }
 }
 
 /// `sendmsg(2)`.
@@ -233,6 +238,11 @@ impl Decode for SetOption {
         if test(value) {
             guard(scene, Capability::NetAdmin, what);
         }
+    }
+
+    fn quiet(&self, values: &Values) -> bool {
+        let (level, option) = (value(values, 1).map(read::int), value(values, 2).map(read::int));
+        !GUARDED.iter().any(|row| (Some(row.0), Some(row.1)) == (level, option))
     }
 }
 

@@ -5,7 +5,8 @@
 
 use super::access;
 use super::read;
-use super::scene::{At, Decode, Kept, Name, Scene, named};
+use super::scene::{At, Decode, Kept, Name, Scene, named, value};
+use super::table::Values;
 use crate::abi::Abi;
 use crate::event::{Base, Credentials, Outcome, Resolved};
 use crate::fact::{Access, Capability, Operation};
@@ -258,15 +259,21 @@ fn lock(scene: &mut Scene<'_>) {
 /// `fcntl(2)`.
 pub(super) struct Fcntl;
 
+/// `F_SETLK`, `F_SETLKW`, their 64-bit forms of 32-bit ABIs, `F_OFD_SETLK`, `F_OFD_SETLKW`.
+const LOCKS: [i32; 6] = [6, 7, 13, 14, 37, 38];
+
 impl Decode for Fcntl {
     fn enter(&self, scene: &mut Scene<'_>) {
-        /// `F_SETLK`, `F_SETLKW`, their 64-bit forms of 32-bit ABIs, `F_OFD_SETLK`, `F_OFD_SETLKW`.
-        const LOCKS: [i32; 6] = [6, 7, 13, 14, 37, 38];
         match scene.int(1) {
             command if LOCKS.contains(&command) => lock(scene),
             libc::F_SETLEASE => lease(scene),
             _ => {}
         }
+    }
+
+    fn quiet(&self, values: &Values) -> bool {
+        let command = value(values, 1).map(read::int);
+        command.is_some_and(|command| !LOCKS.contains(&command) && command != libc::F_SETLEASE)
     }
 }
 

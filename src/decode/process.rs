@@ -1,6 +1,7 @@
 //! Calls about other tasks and about what a task is: signals, namespaces, tracing, filters, io_uring.
 
-use super::scene::{Decode, Scene};
+use super::scene::{Decode, Scene, value};
+use super::table::Values;
 use crate::event::{Outcome, Target};
 use crate::fact::{
     Capability, Fact, GapKind, NamespaceFact, NamespaceKind, Operation, SignalFact, SignalTarget, TraceFact,
@@ -86,6 +87,12 @@ impl Decode for Unshare {
         if !self.signal {
             scene.forget_credentials();
         }
+    }
+
+    fn quiet(&self, values: &Values) -> bool {
+        const CLONE_UNTRACED: u64 = 0x0080_0000;
+        let own = |flags: u64| NamespaceKind::FLAGS.iter().any(|(_, flag)| flags & !EXIT_SIGNAL & flag != 0);
+        self.signal && value(values, 0).is_some_and(|flags| !own(flags) && flags & CLONE_UNTRACED == 0)
     }
 }
 

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::processes::Processes;
 use super::read::{self, Memory};
+use super::table::Values;
 use crate::abi::{Abi, Syscall};
 use crate::event::{Base, Credentials, Descriptor, Inode, Outcome, Resolved, Target, TaskView, Tid};
 use crate::fact::{Access, CapabilitySet, Check, Fact, FileFact, Gap, GapKind, Operation};
@@ -22,6 +23,21 @@ pub(super) trait Decode: Sync {
 
     /// Looks at the call after it took effect: what it opened or made is there. Not called when its end is not seen.
     fn leave(&self, _scene: &mut Scene<'_>, _outcome: Outcome) {}
+
+    /// Whether nothing follows from a call with these scalar arguments but that it was made; see [`super::quiet`].
+    fn quiet(&self, _values: &Values) -> bool {
+        false
+    }
+
+    /// The pointer argument without which nothing follows from a call that has no scalar arguments.
+    fn quiet_without(&self) -> Option<u8> {
+        None
+    }
+}
+
+/// The value of scalar argument `index`.
+pub(super) fn value(values: &Values, index: u8) -> Option<u64> {
+    values.iter().find(|(known, _)| *known == index).map(|(_, value)| *value)
 }
 
 /// What a decoder said of one call, and keeps from its entry to its end.

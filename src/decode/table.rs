@@ -290,7 +290,7 @@ pub(super) struct Row {
     /// What turns it into facts.
     pub(super) decoder: Option<&'static dyn Decode>,
     /// Its significant scalar arguments.
-    scalars: &'static [(u8, u64)],
+    pub(super) scalars: &'static [(u8, u64)],
     /// Whether its arguments stand in memory and it stands for another call.
     pub(super) multiplexed: bool,
     /// Whether it executes a program.
