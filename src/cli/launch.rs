@@ -66,7 +66,8 @@ fn find(program: &OsStr) -> Result<PathBuf, LaunchError> {
 }
 
 fn executable(path: &Path) -> Result<(), LaunchError> {
-    let refuse = |reason: &str| LaunchError::NotExecutable { program: path.display().to_string(), reason: reason.into() };
+    let refuse =
+        |reason: &str| LaunchError::NotExecutable { program: path.display().to_string(), reason: reason.into() };
     if path.is_dir() {
         return Err(refuse("it is a directory"));
     }

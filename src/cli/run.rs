@@ -18,13 +18,13 @@ use super::outputs::{self, Outputs};
 use super::session::{Limits, Session, status_of, unix_ms};
 use super::status::StatusLine;
 use super::{io, summary};
-use crate::capture::ptrace::{DEFAULT_THRESHOLD, Ptrace};
+use crate::capture::ptrace::Ptrace;
 use crate::capture::{Backend, CaptureError, Workload};
 use crate::record::{Record, Run};
 
 /// Arguments of a run.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct RunArgs {
     /// The program to learn from, and its arguments
     #[arg(last = true, value_name = "PROGRAM", value_hint = clap::ValueHint::CommandWithArguments)]
     pub workload: Vec<OsString>,
@@ -34,7 +34,7 @@ pub struct Args {
     pub output: Option<PathBuf>,
 
     #[command(flatten)]
-    pub outputs: outputs::Args,
+    pub outputs: outputs::OutputArgs,
 
     /// End the workload after this time, such as 90s or 5m
     #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
@@ -77,7 +77,7 @@ pub struct Args {
 ///
 /// # Errors
 /// With 125, or with 126 or 127 when the program cannot be executed.
-pub fn run(args: &Args) -> Result<Exit, Failure> {
+pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let failed = |error: anyhow::Error| Exit::RUN_FAILED.because(error);
     let outputs = Outputs::new(&args.outputs).map_err(failed)?;
     let known = args.known.as_deref().map(io::read_record).transpose().map_err(failed)?;
@@ -102,7 +102,13 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let written = saved.and_then(|()| outputs.write(&record, &folder.path));
     let written = written.map_err(failed)?;
     if !args.quiet {
-        summary::print(&summary::Told { record: &record, before, finished: &finished, folder: &folder.path, written: &written });
+        summary::print(&summary::Told {
+            record: &record,
+            before,
+            finished: &finished,
+            folder: &folder.path,
+            written: &written,
+        });
     }
     if args.strict && !record.gaps.is_empty() {
         return Err(failed(anyhow!("not everything was seen ({} gaps), and --strict was given", record.gaps.len())));

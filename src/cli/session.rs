@@ -10,8 +10,11 @@ use super::status::StatusLine;
 use crate::abi::{Abi, Syscall};
 use crate::capture::ptrace::DEFAULT_THRESHOLD;
 use crate::decode::{Decoder, Recorder};
-use crate::event::{Call, Census, Directive, Ended, Finished, Interest, KnownCalls, Loss, Origin, Outcome, Sink, TaskView, Tid};
+use crate::event::{
+    Call, Census, Directive, Ended, Finished, Interest, KnownCalls, Loss, Origin, Outcome, Sink, TaskView, Tid,
+};
 use crate::fact::{Fact, Gap};
+use crate::infer;
 use crate::path::AbsPath;
 use crate::record::{Counts, Invocation, Moment, Record, Run, RunId};
 
@@ -88,6 +91,7 @@ pub(super) struct Session {
     next_save: Instant,
     save_failed: bool,
     counts: Counts,
+    capabilities: usize,
     next_count: Instant,
     peak: Census,
 }
@@ -107,6 +111,7 @@ impl Session {
             next_save: now + SAVE_EVERY,
             save_failed: false,
             counts: Counts::default(),
+            capabilities: 0,
             next_count: now,
             peak: Census::default(),
         })
@@ -168,9 +173,11 @@ impl Session {
         let live = self.decoder.recorder();
         if now >= self.next_count {
             self.counts = live.record.counts();
+            let needs = infer::caps::needs(&live.record);
+            self.capabilities = needs.iter().filter(|need| need.standing.granted()).count();
             self.next_count = now + now.elapsed() * SHARE;
         }
-        self.status.show(census, self.counts, now.duration_since(live.last_news));
+        self.status.show(census, self.counts, self.capabilities, now.duration_since(live.last_news));
     }
 }
 
@@ -214,7 +221,8 @@ impl Sink for Session {
         self.peak.threads = self.peak.threads.max(census.threads);
         self.show(census, now);
         self.save_now_and_then(now);
-        let over = |limit: Option<Duration>, since: Instant| limit.is_some_and(|limit| now.duration_since(since) >= limit);
+        let over =
+            |limit: Option<Duration>, since: Instant| limit.is_some_and(|limit| now.duration_since(since) >= limit);
         if over(self.limits.time, self.began) || over(self.limits.quiet, self.decoder.recorder().last_news) {
             return Directive::Stop;
         }

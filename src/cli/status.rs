@@ -29,16 +29,17 @@ impl StatusLine {
     }
 
     /// Redraws the line. `idle` is the time since something new was learned.
-    pub(super) fn show(&self, census: Census, counts: Counts, idle: Duration) {
+    pub(super) fn show(&self, census: Census, counts: Counts, capabilities: usize, idle: Duration) {
         let Some(bar) = &self.0 else { return };
-        let threads = if census.threads > census.processes { format!(" ({} threads)", census.threads) } else { String::new() };
+        let threads =
+            if census.threads > census.processes { format!(" ({} threads)", census.threads) } else { String::new() };
         bar.set_message(format!(
             "{} processes{threads} · {} syscalls · {} files · {} network · {} capabilities · nothing new for {}s",
             census.processes,
             counts.syscalls,
             counts.files,
             counts.network,
-            counts.capabilities,
+            capabilities,
             idle.as_secs(),
         ));
         bar.tick();

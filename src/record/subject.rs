@@ -169,14 +169,28 @@ impl Subject {
     }
 
     fn call(&mut self, abi: Abi, call: Syscall, class: u16, moment: Moment) -> bool {
+        let (known, new) = self.used_call(abi, &call, moment);
+        known.outcomes.insert(class) || new
+    }
+
+    pub(super) fn count(&mut self, abi: Abi, call: &Syscall, times: u64, moment: Moment) -> bool {
+        let (known, new) = self.used_call(abi, call, moment);
+        *known.calls.entry(moment.run).or_default() += times;
+        new
+    }
+
+    /// The use of a call that is seen now, and whether it is new.
+    fn used_call(&mut self, abi: Abi, call: &Syscall, moment: Moment) -> (&mut SyscallUse, bool) {
         let calls = self.syscalls.entry(abi).or_default();
-        if let Some(known) = calls.get_mut(&call) {
-            known.seen.again(moment);
-            return known.outcomes.insert(class);
-        }
-        let Usage { outcomes, seen } = Usage::new(class, moment);
-        calls.insert(call, SyscallUse { outcomes, seen, calls: BTreeMap::new(), arguments: BTreeMap::new() });
-        true
+        let new = !calls.contains_key(call);
+        let known = calls.entry(call.clone()).or_insert_with(|| SyscallUse {
+            outcomes: Outcomes::default(),
+            seen: Evidence::at(moment),
+            calls: BTreeMap::new(),
+            arguments: BTreeMap::new(),
+        });
+        known.seen.again(moment);
+        (known, new)
     }
 
     pub(super) fn invoked(&mut self, invocation: Invocation, moment: Moment) {
