@@ -2,6 +2,7 @@
 
 use super::access;
 use super::scene::{At, Decode, Kept, Scene};
+use super::standing::Standing;
 use crate::event::{Credentials, Inode, Outcome, Resolved, TaskView};
 use crate::fact::{Access, ExecutionFact, Fact, FileFact, Gap, GapKind};
 use crate::path::{AbsPath, to_text};
@@ -30,7 +31,6 @@ impl Decode for Exec {
         if let (Kept::Program(spot), Outcome::Failed(_)) = (std::mem::take(&mut scene.notes.kept), outcome) {
             scene.used(&spot, Access::EXEC);
         }
-        scene.forget_credentials();
     }
 }
 
@@ -49,13 +49,16 @@ pub(super) struct Executed {
 }
 
 impl Executed {
-    /// Looks at a task inside its execve. `asked` is the file that the call named, `before` the credentials that it
-    /// was judged by.
+    /// Looks at a task inside its execve. `asked` is the file that the call named; `standing` is still that by which the
+    /// call was judged, and the new one afterwards.
     ///
     /// A task that is gone already has no program: the file asked for stands for it.
-    pub(super) fn look(view: &dyn TaskView, asked: Option<&Resolved>, before: Option<&Credentials>) -> Option<Self> {
+    pub(super) fn look(view: &dyn TaskView, asked: Option<&Resolved>, standing: &mut Standing) -> Option<Self> {
         let program = view.exe().ok().or_else(|| asked.map(|spot| spot.path.clone()))?;
-        let after = view.credentials().ok();
+        let before = standing.known();
+        standing.forget();
+        let (before, after) = (before.as_deref(), standing.credentials(view));
+        let after = after.as_deref();
         let mappings = view.mappings(0, u64::MAX).unwrap_or_default();
         // Nothing but the program and its loader is mapped before the program's first instruction.
         let loader = mappings.iter().find(|mapping| mapping.executable && mapping.path != program);
@@ -64,13 +67,13 @@ impl Executed {
         let inode = asked.filter(|_| script.is_none()).and_then(|spot| spot.inode).or(mapped);
 
         let mut executor = vec![used(&program, inode, before, Access::EXEC)];
-        let mut started = vec![used(&program, inode, after.as_ref(), Access::READ | Access::MAP_EXEC)];
+        let mut started = vec![used(&program, inode, after, Access::READ | Access::MAP_EXEC)];
         if let Some(script) = script {
             executor.push(used(&script.path, script.inode, before, Access::EXEC));
-            started.push(used(&script.path, script.inode, after.as_ref(), Access::READ));
+            started.push(used(&script.path, script.inode, after, Access::READ));
         }
         if let Some(loader) = loader {
-            started.push(used(&loader.path, loader.inode, after.as_ref(), Access::READ | Access::MAP_EXEC));
+            started.push(used(&loader.path, loader.inode, after, Access::READ | Access::MAP_EXEC));
         }
         let privilege = inode.map(|inode| Privilege::of(view, &program, &inode)).unwrap_or_default();
         executor.push(Fact::Execution(ExecutionFact {
@@ -291,7 +294,7 @@ mod tests {
         for (mode, owner, data) in cases {
             for gained in [false, true] {
                 let mut bench = Bench::user(Abi::X86_64);
-                bench.view.who.borrow_mut().bounding = u64::MAX;
+                bench.becomes(|who| who.bounding = u64::MAX);
                 bench.view.file("/work/su", libc::S_IFREG | mode, owner);
                 if !data.is_empty() {
                     let key = (path("/work/su"), CAPABILITIES.to_owned());

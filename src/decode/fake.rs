@@ -280,10 +280,18 @@ impl Bench {
 
     /// The same for an ordinary user with group 1000 and, beside it, 50.
     pub(super) fn user(abi: Abi) -> Self {
-        let bench = Self::new(abi);
-        let who = Credentials { uid: [1000; 4], gid: [1000; 4], groups: vec![50, 1000], ..Credentials::default() };
-        *bench.view.who.borrow_mut() = who;
+        let mut bench = Self::new(abi);
+        let user = Credentials { uid: [1000; 4], gid: [1000; 4], groups: vec![50, 1000], ..Credentials::default() };
+        bench.becomes(|who| *who = user);
         bench
+    }
+
+    /// Changes the task's credentials.
+    pub(super) fn becomes(&mut self, change: impl FnOnce(&mut Credentials)) {
+        change(&mut self.view.who.borrow_mut());
+        // setgroups(2): whatever is known of credentials is asked for anew.
+        self.call("setgroups", &[]);
+        self.decoder.recorder_mut().facts.clear();
     }
 
     /// A task that has not executed the workload yet.

@@ -171,7 +171,10 @@ impl Decode for Prctl {
         scene.check(Operation::Privileged { capability, what: what.to_owned() });
     }
 
-    fn leave(&self, scene: &mut Scene<'_>, _outcome: Outcome) {
+    fn leave(&self, scene: &mut Scene<'_>, outcome: Outcome) {
+        if scene.int(0) == libc::PR_SET_NO_NEW_PRIVS && matches!(outcome, Outcome::Returned(_)) {
+            scene.standing.own_no_new_privs();
+        }
         if !names_something(scene.int(0)) {
             scene.forget_credentials();
         }
@@ -239,7 +242,7 @@ mod tests {
     #[test]
     fn saved_ids_may_be_taken_up_again() {
         let mut bench = Bench::user(Abi::X86_64);
-        bench.view.who.borrow_mut().uid = [1000, 1000, 7, 1000];
+        bench.becomes(|who| who.uid = [1000, 1000, 7, 1000]);
         assert_eq!(operations(&bench.call("setuid", &[7])), []);
         assert_eq!(operations(&bench.call("setresuid", &[7, 7, 1000])), []);
         assert_eq!(operations(&bench.call("setreuid", &[7, 7])).len(), 1, "the real id may not be the saved one");
@@ -248,8 +251,7 @@ mod tests {
             [user_ids([None, Some(8), None, Some(8)], [1000, 1000, 7, 1000])]
         );
         // With the capability setuid gives the saved id up as well.
-        bench.view.who.borrow_mut().effective = u64::MAX;
-        bench.call("prctl", &[38, 1]);
+        bench.becomes(|who| who.effective = u64::MAX);
         assert_eq!(operations(&bench.call("setuid", &[1000])).len(), 1);
     }
 
@@ -274,8 +276,10 @@ mod tests {
             assert_eq!(operations(&bench.call("capset", &[header, data])).len(), 1, "{abi}");
             assert_eq!(operations(&bench.call("prctl", &[24, 1])).len(), 1);
             assert_eq!(operations(&bench.call("prctl", &[22, 2, 0])).len(), 1, "a filter without no_new_privs");
-            bench.view.who.borrow_mut().no_new_privs = true;
-            assert_eq!(bench.call("prctl", &[38, 1]), []);
+            let facts = bench.effect("prctl", &[38, 1], Outcome::Returned(0), |view| {
+                view.who.borrow_mut().no_new_privs = true;
+            });
+            assert_eq!(facts, []);
             assert_eq!(bench.call("prctl", &[22, 2, 0]), []);
         }
     }

@@ -24,13 +24,14 @@ mod name;
 mod net;
 mod path;
 mod process;
-mod processes;
 mod quiet;
 mod read;
 mod scene;
 mod schedule;
+mod standing;
 mod subject;
 mod table;
+mod workload;
 
 #[cfg(test)]
 mod fake;
@@ -39,17 +40,16 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::abi::{Abi, Syscall};
-use crate::event::{
-    Call, Census, Credentials, Directive, Ended, Interest, KnownCalls, Loss, Origin, Outcome, Sink, TaskView, Tid,
-};
+use crate::event::{Call, Census, Directive, Ended, Interest, KnownCalls, Loss, Origin, Outcome, Sink, TaskView, Tid};
 use crate::fact::{Arguments, Fact, Gap, GapKind};
 use crate::path::AbsPath;
 use exec::Executed;
-use processes::Processes;
 use quiet::Quiet;
 use scene::{Decode, Kept, Notes, Scene};
+use standing::Standing;
 use subject::{SubjectId, Subjects};
 use table::Row;
+use workload::Workload;
 
 /// How many programs of the chain to an execution are kept.
 const CHAIN_MAX: usize = 32;
@@ -78,7 +78,7 @@ pub trait Recorder {
 /// started.
 pub struct Decoder<R> {
     tasks: HashMap<Tid, Task>,
-    processes: Processes,
+    workload: Workload,
     told: Told<R>,
 }
 
@@ -97,8 +97,8 @@ struct Task {
     subject: Option<SubjectId>,
     /// The programs before this one.
     chain: Rc<[SubjectId]>,
-    /// Its credentials, once asked for and as long as no call may have changed them.
-    credentials: Option<Rc<Credentials>>,
+    /// Its credentials.
+    standing: Standing,
     /// The call that it is in.
     held: Option<Held>,
 }
@@ -141,13 +141,13 @@ impl Held {
         &mut self,
         tid: Tid,
         view: &dyn TaskView,
-        processes: &Processes,
-        credentials: &mut Option<Rc<Credentials>>,
+        workload: &mut Workload,
+        standing: &mut Standing,
         with: impl FnOnce(&dyn Decode, &mut Scene<'_>),
     ) {
         if let Some(decoder) = self.decoder {
             let (abi, name, args, notes) = (self.call.abi, self.name, self.args, &mut self.notes);
-            with(decoder, &mut Scene { view, tid, abi, name, args, processes, credentials, notes });
+            with(decoder, &mut Scene { view, tid, abi, name, args, workload, standing, notes });
         }
     }
 }
@@ -156,7 +156,7 @@ impl<R: Recorder> Decoder<R> {
     /// A decoder that has seen nothing yet.
     pub fn new(recorder: R) -> Self {
         let told = Told { subjects: Subjects::default(), quiet: Quiet::default(), calls: 0, recorder };
-        Self { tasks: HashMap::new(), processes: Processes::default(), told }
+        Self { tasks: HashMap::new(), workload: Workload::default(), told }
     }
 
     /// The recorder. Its counts of calls are behind until [`Self::flush`].
@@ -291,15 +291,20 @@ impl<R: Recorder> Sink for Decoder<R> {
         let task = match origin {
             Origin::Root => Task::default(),
             Origin::Process(parent) | Origin::Thread(parent) => match self.tasks.get(&parent) {
-                Some(parent) => Task { subject: parent.subject, chain: Rc::clone(&parent.chain), ..Task::default() },
+                Some(parent) => Task {
+                    subject: parent.subject,
+                    chain: Rc::clone(&parent.chain),
+                    standing: parent.standing.of_child(),
+                    held: None,
+                },
                 // Its parent is gone already, but not what it runs.
                 None => Task { subject: view.exe().ok().map(|path| self.told.subjects.id(&path)), ..Task::default() },
             },
         };
         let program = task.subject.and_then(|id| self.told.subjects.get(id)).map(|subject| subject.path.clone());
         match origin {
-            Origin::Thread(sibling) => self.processes.thread(tid, sibling),
-            Origin::Root | Origin::Process(_) => self.processes.process(tid, program),
+            Origin::Thread(sibling) => self.workload.processes.thread(tid, sibling),
+            Origin::Root | Origin::Process(_) => self.workload.processes.process(tid, program),
         }
         self.tasks.insert(tid, task);
     }
@@ -318,7 +323,7 @@ impl<R: Recorder> Sink for Decoder<R> {
             None => return Interest::default(),
         }
         let mut held = Held::new(call, row, task.subject, view);
-        held.look(tid, view, &self.processes, &mut task.credentials, |decoder, scene| decoder.enter(scene));
+        held.look(tid, view, &mut self.workload, &mut task.standing, |decoder, scene| decoder.enter(scene));
         if !row.returns {
             news |= self.told.ended(held, Outcome::Unfinished);
             return Interest { leave: false, news };
@@ -334,30 +339,29 @@ impl<R: Recorder> Sink for Decoder<R> {
         let Some(mut held) = task.held.take().filter(|held| held.call.number == call.number) else {
             return false;
         };
-        held.look(tid, view, &self.processes, &mut task.credentials, |decoder, scene| decoder.leave(scene, outcome));
+        held.look(tid, view, &mut self.workload, &mut task.standing, |decoder, scene| decoder.leave(scene, outcome));
         self.told.ended(held, outcome)
     }
 
     fn exec(&mut self, tid: Tid, former: Tid, view: &dyn TaskView) {
-        for sibling in self.processes.siblings(former) {
+        for sibling in self.workload.processes.siblings(former) {
             self.gone(sibling, Ended::Vanished);
         }
-        self.processes.remove(former);
+        self.workload.processes.remove(former);
         let mut task = self.tasks.remove(&former).unwrap_or_default();
         let asked = task.held.as_mut().map(|held| std::mem::take(&mut held.notes.kept));
         let asked = if let Some(Kept::Program(spot)) = asked { Some(spot) } else { None };
-        let before = task.credentials.take();
-        let executed = Executed::look(view, asked.as_deref(), before.as_deref());
+        let executed = Executed::look(view, asked.as_deref(), &mut task.standing);
         let program = executed.as_ref().map(|executed| executed.program.clone());
         if let Some(executed) = executed {
             self.run(&mut task, executed);
         }
-        self.processes.process(tid, program);
+        self.workload.processes.process(tid, program);
         self.tasks.insert(tid, task);
     }
 
     fn gone(&mut self, tid: Tid, _ended: Ended) {
-        self.processes.remove(tid);
+        self.workload.processes.remove(tid);
         if let Some(held) = self.tasks.remove(&tid).and_then(|task| task.held) {
             self.told.ended(held, Outcome::Unfinished);
         }
@@ -378,7 +382,16 @@ impl<R: Recorder> Sink for Decoder<R> {
         self.told.quiet.known()
     }
 
-    fn thinned(&mut self, _tid: Tid, _no_new_privs: bool) {}
+    fn thinned(&mut self, tid: Tid, no_new_privs: bool) {
+        if !no_new_privs {
+            return;
+        }
+        for thread in self.workload.processes.siblings(tid).into_iter().chain([tid]) {
+            if let Some(task) = self.tasks.get_mut(&thread) {
+                task.standing.lend_no_new_privs();
+            }
+        }
+    }
 
     fn tick(&mut self, _census: Census) -> Directive {
         Directive::Continue

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::access;
 use super::read;
-use super::scene::{Decode, Scene, value};
+use super::scene::{Decode, Kept, Scene, value};
 use super::table::Values;
 use crate::event::{Base, Outcome, Resolved, SocketInfo};
 use crate::fact::{Access, Capability, Endpoint, Fact, GapKind, NetworkFact, NetworkOperation, Operation};
@@ -84,13 +84,29 @@ impl Decode for Bind {
             say(scene, &socket, NetworkOperation::Bind, local, Endpoint::None);
         }
     }
+
+    fn leave(&self, scene: &mut Scene<'_>, outcome: Outcome) {
+        port_chosen(scene, outcome);
+    }
+}
+
+/// Notes the port that the kernel chose, when the call left the choice to it.
+fn port_chosen(scene: &mut Scene<'_>, outcome: Outcome) {
+    if matches!((&scene.notes.kept, outcome), (Kept::AnyPort, Outcome::Returned(_)))
+        && let Ok(socket) = scene.view.socket(scene.int(0))
+        && let (Endpoint::Inet(_, port), _) = endpoint(scene, &socket.local)
+    {
+        scene.workload.ports.chosen(port);
+    }
 }
 
 /// `inet_port_requires_bind_service` (`net/ip.h`).
 fn check_port(scene: &mut Scene<'_>, port: u16) {
     if port == 0 {
+        scene.notes.kept = Kept::AnyPort;
         return;
     }
+    scene.workload.ports.asked_for(port);
     let text = scene.view.proc("sys/net/ipv4/ip_unprivileged_port_start").ok();
     let first = text.and_then(|text| std::str::from_utf8(&text).ok()?.trim().parse().ok());
     let unprivileged = first.unwrap_or(FIRST_UNPRIVILEGED);
@@ -138,7 +154,9 @@ fn towards(scene: &mut Scene<'_>, operation: NetworkOperation, addresses: &[Vec<
             scene.used(&spot, Access::CONNECT);
             scene.need_file(&spot, access::WRITE);
         }
-        remotes.push(remote);
+        // Of a peer on this machine, which may be the workload itself.
+        let here = matches!(remote, Endpoint::Inet(address, _) if address.is_loopback());
+        remotes.push(if here { told(scene, remote) } else { remote });
     }
     if let Some(socket) = socket(scene, scene.int(0)) {
         for remote in remotes {
@@ -151,11 +169,31 @@ fn towards(scene: &mut Scene<'_>, operation: NetworkOperation, addresses: &[Vec<
 pub(super) struct Listen;
 
 impl Decode for Listen {
-    fn leave(&self, scene: &mut Scene<'_>, _outcome: Outcome) {
+    fn enter(&self, scene: &mut Scene<'_>) {
+        let unbound = |socket: SocketInfo| matches!(endpoint(scene, &socket.local).0, Endpoint::Inet(_, 0));
+        if scene.view.socket(scene.int(0)).is_ok_and(unbound) {
+            scene.notes.kept = Kept::AnyPort;
+        }
+    }
+
+    fn leave(&self, scene: &mut Scene<'_>, outcome: Outcome) {
+        port_chosen(scene, outcome);
         if let Some(socket) = socket(scene, scene.int(0)) {
-            let (local, _) = endpoint(scene, &socket.local);
+            let local = own(scene, &socket);
             say(scene, &socket, NetworkOperation::Listen, local, Endpoint::None);
         }
+    }
+}
+
+/// The socket's own address; a port that the kernel chose is 0.
+fn own(scene: &Scene<'_>, socket: &SocketInfo) -> Endpoint {
+    told(scene, endpoint(scene, &socket.local).0)
+}
+
+fn told(scene: &Scene<'_>, endpoint: Endpoint) -> Endpoint {
+    match endpoint {
+        Endpoint::Inet(address, port) => Endpoint::Inet(address, scene.workload.ports.told(port)),
+        other => other,
     }
 }
 
@@ -171,7 +209,7 @@ impl Decode for Accept {
             Outcome::Failed(_) | Outcome::Unfinished => return,
         };
         if let Some(socket) = socket(scene, fd) {
-            let (local, _) = endpoint(scene, &socket.local);
+            let local = own(scene, &socket);
             let remote = match endpoint(scene, &socket.peer).0 {
                 Endpoint::Inet(address, _) => Endpoint::Inet(address, 0),
                 other => other,
@@ -409,6 +447,29 @@ mod tests {
             let start = "sys/net/ipv4/ip_unprivileged_port_start".to_owned();
             bench.view.proc.borrow_mut().insert(start, b"80\n".to_vec());
             assert_eq!(operations(&bind(&mut bench, 80)), []);
+        }
+    }
+
+    #[test]
+    fn ports_that_the_kernel_chose_are_not_told() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            bench.view.socket(3, INET, STREAM);
+            let [at, length] = address(&mut bench, &inet(0, 1));
+            bench.view.sockets.borrow_mut().get_mut(&3).unwrap().local = inet(40_000, 1);
+            socket_call(&mut bench, "bind", &[3, at, length], Outcome::Returned(0));
+            let facts = socket_call(&mut bench, "listen", &[3, 5], Outcome::Returned(0));
+            assert_eq!(fact(&facts).local, Endpoint::Inet([10, 0, 0, 1].into(), 0), "{abi}");
+            let mut loopback = inet(40_000, 1);
+            loopback[4] = 127;
+            let [to, length] = address(&mut bench, &loopback);
+            let facts = socket_call(&mut bench, "connect", &[3, to, length], Outcome::Returned(0));
+            assert_eq!(fact(&facts).remote, Endpoint::Inet([127, 0, 0, 1].into(), 0), "{abi}");
+            // Whoever names it means it.
+            let [at, length] = address(&mut bench, &inet(40_000, 1));
+            socket_call(&mut bench, "bind", &[3, at, length], Outcome::Returned(0));
+            let facts = socket_call(&mut bench, "listen", &[3, 5], Outcome::Returned(0));
+            assert_eq!(fact(&facts).local, Endpoint::Inet([10, 0, 0, 1].into(), 40_000), "{abi}");
         }
     }
 

@@ -509,7 +509,7 @@ mod tests {
     #[test]
     fn access_lists_are_judged_too() {
         let mut bench = Bench::user(Abi::X86_64);
-        bench.view.who.borrow_mut().effective = u64::MAX;
+        bench.becomes(|who| who.effective = u64::MAX);
         bench.view.file("/work/f", libc::S_IFREG | 0o660, (0, 0));
         let mut list = vec![2, 0, 0, 0];
         list.extend([1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 6, 0, 0xe8, 3, 0, 0]);
@@ -522,7 +522,7 @@ mod tests {
     #[test]
     fn another_user_namespace_has_its_own_rules() {
         let mut bench = Bench::new(Abi::X86_64);
-        bench.view.who.borrow_mut().foreign_user_namespace = true;
+        bench.becomes(|who| who.foreign_user_namespace = true);
         bench.view.file("/work/f", libc::S_IFREG, (7, 7));
         let facts = open(&mut bench, "f", libc::O_RDWR, |view| view.open(3, "/work/f"));
         assert_eq!(operations(&facts), []);
@@ -534,7 +534,7 @@ mod tests {
     fn real_ids_decide_what_access_answers() {
         let mut bench = Bench::new(Abi::X86_64);
         bench.view.file("/work/f", libc::S_IFREG | 0o600, (0, 0));
-        bench.view.who.borrow_mut().uid[0] = 7;
+        bench.becomes(|who| who.uid[0] = 7);
         let name = bench.text("f");
         let asked = operations(&bench.call("faccessat2", &[CWD, name, 4, 0]));
         assert_eq!(asked, [access_denied("/work/f", 4, libc::S_IFREG | 0o600, (0, 0))]);

@@ -58,7 +58,7 @@ fn process_behind(scene: &Scene<'_>, fd: i32) -> Option<i32> {
 
 /// Says that a signal was sent, and whether its sender is another user (`kill_ok_by_cred`, `kernel/signal.c`).
 fn send(scene: &mut Scene<'_>, signal: i32, process: i32) {
-    let to = scene.processes.target(scene.tid, process);
+    let to = scene.workload.processes.target(scene.tid, process);
     let itself = to == SignalTarget::Itself;
     scene.say(Fact::Signal(SignalFact { signal, to }));
     let Some((who, target)) = scene.credentials().zip(scene.view.process(process).ok()).filter(|_| !itself) else {
@@ -223,7 +223,7 @@ impl Decode for Compare {
 
 /// Says that another task is looked into, and whether its ids are others (`__ptrace_may_access`, `kernel/ptrace.c`).
 fn trace(scene: &mut Scene<'_>, process: i32, read_only: bool) {
-    let to = scene.processes.target(scene.tid, process);
+    let to = scene.workload.processes.target(scene.tid, process);
     if to == SignalTarget::Itself {
         return;
     }

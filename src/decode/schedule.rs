@@ -17,7 +17,7 @@ fn better(scene: &mut Scene<'_>, what: impl Into<String>, within_limit: bool) {
 /// Whether argument `index` names a process that is not the caller's.
 fn foreign(scene: &Scene<'_>, index: usize) -> bool {
     let process = scene.int(index);
-    process > 0 && scene.processes.target(scene.tid, process) != SignalTarget::Itself
+    process > 0 && scene.workload.processes.target(scene.tid, process) != SignalTarget::Itself
 }
 
 /// Says that the process in argument `index` belongs to another user (`check_same_owner`, `kernel/sched`).
