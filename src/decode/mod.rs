@@ -15,6 +15,7 @@
 mod access;
 mod device;
 mod exec;
+mod held;
 mod ident;
 mod memory;
 mod metadata;
@@ -44,11 +45,11 @@ use crate::event::{Call, Census, Directive, Ended, Interest, KnownCalls, Loss, O
 use crate::fact::{Arguments, Fact, Gap, GapKind};
 use crate::path::AbsPath;
 use exec::Executed;
+use held::Held;
 use quiet::Quiet;
-use scene::{Decode, Kept, Notes, Scene};
+use scene::Kept;
 use standing::Standing;
 use subject::{SubjectId, Subjects};
-use table::Row;
 use workload::Workload;
 
 /// How many programs of the chain to an execution are kept.
@@ -101,55 +102,6 @@ struct Task {
     standing: Standing,
     /// The call that it is in.
     held: Option<Held>,
-}
-
-/// A call between its entry and its end.
-struct Held {
-    call: Call,
-    row: &'static Row,
-    /// Who made it; an execve belongs to the program that it ends.
-    subject: Option<SubjectId>,
-    /// The decoder, name and arguments of the call that it stands for: of another one when it is multiplexed.
-    decoder: Option<&'static dyn Decode>,
-    name: &'static str,
-    args: [u64; 6],
-    notes: Notes,
-}
-
-impl Held {
-    fn new(call: &Call, row: &'static Row, subject: Option<SubjectId>, view: &dyn TaskView) -> Self {
-        let mut held = Self {
-            call: *call,
-            row,
-            subject,
-            decoder: row.decoder,
-            name: row.name,
-            args: call.args,
-            notes: Notes::default(),
-        };
-        if row.multiplexed {
-            let direct = multiplex::direct(call, row.name, view);
-            held.notes.unreadable = direct.is_err();
-            (held.name, held.args) = direct.ok().flatten().unwrap_or(("", call.args));
-            held.decoder = table::decoder(held.name);
-        }
-        held
-    }
-
-    /// Lets the decoder look at the task.
-    fn look(
-        &mut self,
-        tid: Tid,
-        view: &dyn TaskView,
-        workload: &mut Workload,
-        standing: &mut Standing,
-        with: impl FnOnce(&dyn Decode, &mut Scene<'_>),
-    ) {
-        if let Some(decoder) = self.decoder {
-            let (abi, name, args, notes) = (self.call.abi, self.name, self.args, &mut self.notes);
-            with(decoder, &mut Scene { view, tid, abi, name, args, workload, standing, notes });
-        }
-    }
 }
 
 impl<R: Recorder> Decoder<R> {
