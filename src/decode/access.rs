@@ -5,7 +5,7 @@
 
 use super::scene::Scene;
 use crate::event::{Credentials, Inode, Resolved, TaskView};
-use crate::fact::{Capability, Operation};
+use crate::fact::{Capability, CapabilitySet, Operation};
 use crate::path::AbsPath;
 
 /// `MAY_READ`.
@@ -24,13 +24,23 @@ pub(super) fn grants(view: &dyn TaskView, who: &Credentials, path: &AbsPath, ino
     if who.fsuid() == inode.uid {
         return allows(6);
     }
-    // With an ACL the group bits are its mask, so that without group bits nothing is to be read there.
-    if inode.mode & 0o070 != 0
+    let by_mode = if who.in_group(inode.gid) { allows(3) } else { allows(0) };
+    // An ACL may take away what the mode seems to grant; for a task without the capabilities that only means that it
+    // is refused. With an ACL the group bits are its mask, and without them it grants nothing.
+    let settled = by_mode && !holds_file_capabilities(who);
+    if !settled
+        && inode.mode & 0o070 != 0
         && let Some(granted) = view.attribute(path, ACL).ok().and_then(|list| acl_grants(&list, who, inode.gid, wanted))
     {
         return granted;
     }
-    if who.in_group(inode.gid) { allows(3) } else { allows(0) }
+    by_mode
+}
+
+/// Whether a task may do to files what the plain rules do not grant.
+fn holds_file_capabilities(who: &Credentials) -> bool {
+    const GRANTS: [Capability; 3] = [Capability::DacOverride, Capability::DacReadSearch, Capability::Fowner];
+    GRANTS.iter().any(|&one| CapabilitySet(who.effective).contains(one))
 }
 
 /// What an access control list says to someone who is not the file's owner (`posix_acl_permission`, `fs/posix_acl.c`);
@@ -69,9 +79,7 @@ impl Scene<'_> {
     /// Whether a check on file access could tell anything: a task without the capabilities for it that was not refused
     /// needed none of them.
     pub(super) fn privileged_on_files(&mut self) -> bool {
-        const GRANTS: [Capability; 3] = [Capability::DacOverride, Capability::DacReadSearch, Capability::Fowner];
-        let holds = |who: &Credentials| GRANTS.iter().any(|&one| who.effective & (1 << one as u8) != 0);
-        self.credentials().is_some_and(|who| !who.foreign_user_namespace && holds(&who))
+        self.credentials().is_some_and(|who| !who.foreign_user_namespace && holds_file_capabilities(&who))
     }
 
     /// Says what the plain rules do not grant of `wanted` on one file.

@@ -197,6 +197,76 @@ const REQUESTS: [(u32, Capability, &str); 24] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::abi::Abi;
+    use crate::decode::fake::{Bench, files, operations};
+
+    fn guards(facts: &[crate::fact::Fact]) -> Vec<Capability> {
+        let guard =
+            |operation| if let Operation::Privileged { capability, .. } = operation { Some(capability) } else { None };
+        operations(facts).into_iter().filter_map(guard).collect()
+    }
+
+    #[test]
+    fn calls_on_the_machine_are_guarded() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            for (name, capability) in [
+                ("sethostname", Capability::SysAdmin),
+                ("reboot", Capability::SysBoot),
+                ("init_module", Capability::SysModule),
+                ("vhangup", Capability::SysTtyConfig),
+                ("clock_settime", Capability::SysTime),
+            ] {
+                assert_eq!(guards(&bench.call(name, &[])), [capability], "{abi} {name}");
+            }
+            let [asks, sets] = [0xa001, 1].map(|modes| bench.words(&[modes]));
+            assert_eq!(guards(&bench.call("adjtimex", &[asks])), []);
+            assert_eq!(guards(&bench.call("clock_adjtime", &[0, sets])), [Capability::SysTime]);
+            assert_eq!(guards(&bench.call("settimeofday", &[0, 0])), []);
+            assert_eq!(guards(&bench.call("syslog", &[3])), []);
+            assert_eq!(guards(&bench.call("syslog", &[5])), [Capability::Syslog]);
+            assert_eq!(guards(&bench.call("timerfd_create", &[1, 0])), []);
+            assert_eq!(guards(&bench.call("timerfd_create", &[9, 0])), [Capability::WakeAlarm]);
+            assert_eq!(guards(&bench.call("userfaultfd", &[1])), []);
+            assert_eq!(guards(&bench.call("bpf", &[5])), []);
+        }
+    }
+
+    #[test]
+    fn kernel_settings_decide() {
+        let mut bench = Bench::new(Abi::X86_64);
+        let set = |bench: &Bench, name: &str, value: &str| {
+            bench.view.proc.borrow_mut().insert(name.to_owned(), value.into());
+        };
+        set(&bench, "sys/kernel/dmesg_restrict", "1\n");
+        assert_eq!(guards(&bench.call("syslog", &[3])), [Capability::Syslog]);
+        set(&bench, "sys/kernel/unprivileged_bpf_disabled", "2\n");
+        assert_eq!(guards(&bench.call("bpf", &[5])), [Capability::Bpf]);
+        let mut attribute = [0; 12];
+        attribute[10] = 1 << 5;
+        let [kernel, user] = [[0; 12], attribute].map(|words| bench.words(&words));
+        for (level, kernel_guard, user_guard) in [("-1\n", 0, 0), ("1\n", 0, 0), ("2\n", 1, 0), ("3\n", 1, 1)] {
+            set(&bench, "sys/kernel/perf_event_paranoid", level);
+            assert_eq!(guards(&bench.call("perf_event_open", &[kernel, 0])).len(), kernel_guard, "{level}");
+            assert_eq!(guards(&bench.call("perf_event_open", &[user, 0])).len(), user_guard, "{level}");
+        }
+    }
+
+    #[test]
+    fn requests_are_guarded() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::user(abi);
+            assert_eq!(guards(&bench.call("ioctl", &[3, 0x8914, 0])), [Capability::NetAdmin], "{abi}");
+            assert_eq!(bench.call("ioctl", &[3, 0x5401, 0]), []);
+            bench.view.file("/work/f", libc::S_IFREG | 0o644, (1000, 1000));
+            bench.view.open(3, "/work/f");
+            let [plain, immutable] = [0x80, 0x10].map(|flags| bench.words(&[flags]));
+            assert_eq!(guards(&bench.call("ioctl", &[3, u64::from(SET_FLAGS), plain])), []);
+            let facts = bench.call("ioctl", &[3, u64::from(SET_FLAGS_32), immutable]);
+            assert_eq!(guards(&facts), [Capability::LinuxImmutable]);
+            assert_eq!(files(&bench.call("finit_module", &[3])), ["/work/f: read"]);
+        }
+    }
 
     #[test]
     fn requests_are_sorted() {

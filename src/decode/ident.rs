@@ -6,7 +6,7 @@ use super::read;
 use super::scene::{Decode, Kept, Scene, value};
 use super::table::Values;
 use crate::event::{Credentials, Outcome};
-use crate::fact::{Capability, Fact, IdentityFact, Operation};
+use crate::fact::{Capability, CapabilitySet, Fact, IdentityFact, Operation};
 
 /// Which ids a call sets.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Decode for SetIds {
         };
         scene.notes.kept = Kept::Credentials(Rc::clone(&who));
         let capability = if self.kind == Kind::User { Capability::Setuid } else { Capability::Setgid };
-        let capable = who.effective & (1 << capability as u8) != 0;
+        let capable = CapabilitySet(who.effective).contains(capability);
         let from = self.ids(&who);
         let to = self.asked(scene, capable);
         if !self.plain(&to, &from, capable) {
@@ -171,7 +171,10 @@ impl Decode for Prctl {
         scene.check(Operation::Privileged { capability, what: what.to_owned() });
     }
 
-    fn leave(&self, scene: &mut Scene<'_>, _outcome: Outcome) {
+    fn leave(&self, scene: &mut Scene<'_>, outcome: Outcome) {
+        if scene.int(0) == libc::PR_SET_NO_NEW_PRIVS && matches!(outcome, Outcome::Returned(_)) {
+            scene.standing.own_no_new_privs();
+        }
         if !names_something(scene.int(0)) {
             scene.forget_credentials();
         }
@@ -186,4 +189,98 @@ impl Decode for Prctl {
 const fn names_something(option: i32) -> bool {
     const PR_SET_VMA: i32 = 0x5356_4d41;
     matches!(option, libc::PR_SET_NAME | PR_SET_VMA)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::Abi;
+    use crate::decode::fake::{Bench, operations};
+
+    fn user_ids(to: [Option<u32>; 4], from: [u32; 4]) -> Operation {
+        Operation::SetUserIds { to, from }
+    }
+
+    #[test]
+    fn a_server_drops_its_privileges() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            let facts = bench.effect("setuid", &[33], Outcome::Returned(0), |view| view.who.borrow_mut().uid = [33; 4]);
+            let identity = Fact::Identity(IdentityFact::User(33, 33, 33));
+            assert!(facts.contains(&identity), "{abi}");
+            assert_eq!(operations(&facts), [user_ids([Some(33); 4], [0; 4])]);
+            let facts = bench.effect("setresgid", &[7, 8, 9], Outcome::Returned(0), |view| {
+                view.who.borrow_mut().gid = [7, 8, 9, 8];
+            });
+            assert!(facts.contains(&Fact::Identity(IdentityFact::Group(7, 8, 9))), "{abi}");
+            let to = [Some(7), Some(8), Some(9), Some(8)];
+            assert_eq!(operations(&facts), [Operation::SetGroupIds { to, from: [0; 4] }]);
+            assert_eq!(operations(&bench.call("setgroups", &[0, 0])), [Operation::SetGroups]);
+        }
+    }
+
+    #[test]
+    fn to_stay_oneself_needs_nothing() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::user(abi);
+            let keep = u64::MAX;
+            for (name, args) in [
+                ("setuid", vec![1000]),
+                ("setgid", vec![1000]),
+                ("setreuid", vec![keep, 1000]),
+                ("setresuid", vec![keep, keep, keep]),
+                ("setresgid", vec![1000, keep, 1000]),
+                ("setfsuid", vec![1000]),
+            ] {
+                assert_eq!(bench.call(name, &args), [], "{abi} {name}");
+            }
+            let mut root = Bench::new(abi);
+            assert_eq!(root.call("setuid", &[0]), [], "{abi}");
+        }
+    }
+
+    #[test]
+    fn saved_ids_may_be_taken_up_again() {
+        let mut bench = Bench::user(Abi::X86_64);
+        bench.becomes(|who| who.uid = [1000, 1000, 7, 1000]);
+        assert_eq!(operations(&bench.call("setuid", &[7])), []);
+        assert_eq!(operations(&bench.call("setresuid", &[7, 7, 1000])), []);
+        assert_eq!(operations(&bench.call("setreuid", &[7, 7])).len(), 1, "the real id may not be the saved one");
+        assert_eq!(
+            operations(&bench.call("setuid", &[8])),
+            [user_ids([None, Some(8), None, Some(8)], [1000, 1000, 7, 1000])]
+        );
+        // With the capability setuid gives the saved id up as well.
+        bench.becomes(|who| who.effective = u64::MAX);
+        assert_eq!(operations(&bench.call("setuid", &[1000])).len(), 1);
+    }
+
+    #[test]
+    fn the_first_calls_of_i386_take_16_bits() {
+        let mut bench = Bench::new(Abi::I386);
+        assert_eq!(operations(&bench.call("setreuid", &[0xffff, 0xffff])), []);
+        assert_eq!(
+            operations(&bench.call("setreuid32", &[0xffff_ffff, 0xffff])),
+            [user_ids([None, Some(0xffff), None, Some(0xffff)], [0; 4])]
+        );
+    }
+
+    #[test]
+    fn capabilities_are_kept_and_given_up_freely() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::user(abi);
+            let header = bench.words(&[0x2008_0522, 0]);
+            let data = bench.words(&[0, 0, 0, 0, 0, 0]);
+            assert_eq!(bench.call("capset", &[header, data]), [], "{abi}");
+            let data = bench.words(&[0, 0, 1, 0, 0, 0]);
+            assert_eq!(operations(&bench.call("capset", &[header, data])).len(), 1, "{abi}");
+            assert_eq!(operations(&bench.call("prctl", &[24, 1])).len(), 1);
+            assert_eq!(operations(&bench.call("prctl", &[22, 2, 0])).len(), 1, "a filter without no_new_privs");
+            let facts = bench.effect("prctl", &[38, 1], Outcome::Returned(0), |view| {
+                view.who.borrow_mut().no_new_privs = true;
+            });
+            assert_eq!(facts, []);
+            assert_eq!(bench.call("prctl", &[22, 2, 0]), []);
+        }
+    }
 }

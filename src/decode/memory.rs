@@ -107,3 +107,80 @@ pub(super) fn limit(scene: &Scene<'_>, resource: usize) -> Option<(u64, u64)> {
     };
     Some((next()?, next()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::abi::Abi;
+    use crate::decode::fake::{Bench, files, inode, operations, path};
+    use crate::event::Mapping;
+
+    const LIMITS: &str = "\
+Limit                     Soft Limit           Hard Limit           Units     
+Max cpu time              unlimited            unlimited            seconds   
+Max file size             unlimited            unlimited            bytes     
+Max data size             unlimited            unlimited            bytes     
+Max stack size            8388608              unlimited            bytes     
+Max core file size        0                    unlimited            bytes     
+Max resident set          unlimited            unlimited            bytes     
+Max processes             31447                31447                processes 
+Max open files            1024                 1048576              files     
+Max locked memory         65536                65536                bytes     
+";
+
+    #[test]
+    fn code_is_mapped_from_files() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            bench.view.file("/lib.so", libc::S_IFREG | 0o644, (0, 0));
+            bench.view.open(3, "/lib.so");
+            let map = if abi == Abi::I386 { "mmap2" } else { "mmap" };
+            assert_eq!(files(&bench.call(map, &[0, 4096, 5, 2, 3, 0])), ["/lib.so: map-exec"], "{abi}");
+            assert_eq!(bench.call(map, &[0, 4096, 1, 2, 3, 0]), []);
+            assert_eq!(bench.call(map, &[0, 4096, 7, 0x22, u64::MAX, 0]), []);
+            bench.view.mappings.borrow_mut().push(Mapping {
+                start: 0x1000,
+                end: 0x3000,
+                executable: false,
+                path: path("/lib.so"),
+                inode: Some(inode(0o644, (0, 0))),
+            });
+            for call in ["mprotect", "pkey_mprotect"] {
+                assert_eq!(files(&bench.call(call, &[0x2000, 4096, 5])), ["/lib.so: map-exec"]);
+                assert_eq!(bench.call(call, &[0x2000, 4096, 3]), []);
+                assert_eq!(bench.call(call, &[0x3000, u64::MAX, 5]), []);
+            }
+        }
+        let mut bench = Bench::new(Abi::I386);
+        bench.view.file("/lib.so", libc::S_IFREG | 0o644, (0, 0));
+        bench.view.open(3, "/lib.so");
+        let args = bench.words(&[0, 4096, 5, 2, 3, 0]);
+        assert_eq!(files(&bench.call("mmap", &[args])), ["/lib.so: map-exec"]);
+    }
+
+    #[test]
+    fn plain_memory_calls_ask_nothing() {
+        let mut bench = Bench::new(Abi::X86_64);
+        bench.call("mmap", &[0, 4096, 3, 0x22, u64::MAX, 0]);
+        let before = bench.view.questions.get();
+        bench.call("mmap", &[0, 4096, 3, 0x22, u64::MAX, 0]);
+        bench.call("mprotect", &[0x1000, 4096, 1]);
+        bench.call("read", &[3, 0x1000, 4096]);
+        bench.call("futex", &[0x1000, 129, 1]);
+        assert_eq!(bench.view.questions.get(), before);
+    }
+
+    #[test]
+    fn memory_is_locked_within_the_limit() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            assert_eq!(bench.call("mlockall", &[1]), [], "nothing is known of the limit");
+            let status = b"Name:\tx\nVmSize:\t    100 kB\nVmLck:\t      60 kB\n".to_vec();
+            bench.view.proc.borrow_mut().insert("self/limits".to_owned(), LIMITS.into());
+            bench.view.proc.borrow_mut().insert("self/status".to_owned(), status);
+            assert_eq!(operations(&bench.call("mlock", &[0, 4096])), [], "{abi}");
+            assert_eq!(operations(&bench.call("mlock", &[0, 8192])).len(), 1, "{abi}");
+            assert_eq!(operations(&bench.call("mlockall", &[2])), []);
+            assert_eq!(operations(&bench.call("mlockall", &[3])).len(), 1);
+        }
+    }
+}

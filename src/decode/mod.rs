@@ -6,31 +6,33 @@
 //!
 //! # Adding a syscall
 //!
-//! 1. A row in [`table`], in the order of names: `("openat", path::Open { dirfd: Some(0), path: 1, flags: 2 })`. A
-//!    shape that fits is usually there; [`scene::At`] says where the arguments name a file.
-//! 2. Otherwise a type in the module of its family that implements [`scene::Decode`]. Facts said at the entry are
-//!    recorded with the outcome of the call. What the call removes or moves is looked at on entry, what it opens on
-//!    leaving.
+//! 1. A row in `table.rs`, in the order of names: `("unlinkat", &name::Remove { at: At::dir(0, 1) })`. A shape that fits
+//!    is usually there; `At` says where the arguments name a file.
+//! 2. Otherwise a type in the module of its family that implements `Decode`. Facts said at the entry are recorded with
+//!    the outcome of the call. What the call removes or moves is looked at on entry, what it opens on leaving.
 //! 3. A test at the end of that module on the fake task of `fake.rs`, for every ABI that has the call.
 
 mod access;
 mod device;
 mod exec;
+mod held;
 mod ident;
 mod memory;
 mod metadata;
 mod mount;
 mod multiplex;
+mod name;
 mod net;
 mod path;
 mod process;
-mod processes;
 mod quiet;
 mod read;
 mod scene;
 mod schedule;
+mod standing;
 mod subject;
 mod table;
+mod workload;
 
 #[cfg(test)]
 mod fake;
@@ -39,17 +41,16 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::abi::{Abi, Syscall};
-use crate::event::{
-    Call, Census, Credentials, Directive, Ended, Interest, KnownCalls, Loss, Origin, Outcome, Sink, TaskView, Tid,
-};
+use crate::event::{Call, Census, Directive, Ended, Interest, KnownCalls, Loss, Origin, Outcome, Sink, TaskView, Tid};
 use crate::fact::{Arguments, Fact, Gap, GapKind};
 use crate::path::AbsPath;
 use exec::Executed;
-use processes::Processes;
+use held::Held;
 use quiet::Quiet;
-use scene::{Decode, Kept, Notes, Scene};
+use scene::Kept;
+use standing::Standing;
 use subject::{SubjectId, Subjects};
-use table::Row;
+use workload::Workload;
 
 /// How many programs of the chain to an execution are kept.
 const CHAIN_MAX: usize = 32;
@@ -78,7 +79,7 @@ pub trait Recorder {
 /// started.
 pub struct Decoder<R> {
     tasks: HashMap<Tid, Task>,
-    processes: Processes,
+    workload: Workload,
     told: Told<R>,
 }
 
@@ -97,66 +98,17 @@ struct Task {
     subject: Option<SubjectId>,
     /// The programs before this one.
     chain: Rc<[SubjectId]>,
-    /// Its credentials, once asked for and as long as no call may have changed them.
-    credentials: Option<Rc<Credentials>>,
+    /// Its credentials.
+    standing: Standing,
     /// The call that it is in.
     held: Option<Held>,
-}
-
-/// A call between its entry and its end.
-struct Held {
-    call: Call,
-    row: &'static Row,
-    /// Who made it; an execve belongs to the program that it ends.
-    subject: Option<SubjectId>,
-    /// The decoder, name and arguments of the call that it stands for: of another one when it is multiplexed.
-    decoder: Option<&'static dyn Decode>,
-    name: &'static str,
-    args: [u64; 6],
-    notes: Notes,
-}
-
-impl Held {
-    fn new(call: &Call, row: &'static Row, subject: Option<SubjectId>, view: &dyn TaskView) -> Self {
-        let mut held = Self {
-            call: *call,
-            row,
-            subject,
-            decoder: row.decoder,
-            name: row.name,
-            args: call.args,
-            notes: Notes::default(),
-        };
-        if row.multiplexed {
-            let direct = multiplex::direct(call, row.name, view);
-            held.notes.unreadable = direct.is_err();
-            (held.name, held.args) = direct.ok().flatten().unwrap_or(("", call.args));
-            held.decoder = table::decoder(held.name);
-        }
-        held
-    }
-
-    /// Lets the decoder look at the task.
-    fn look(
-        &mut self,
-        tid: Tid,
-        view: &dyn TaskView,
-        processes: &Processes,
-        credentials: &mut Option<Rc<Credentials>>,
-        with: impl FnOnce(&dyn Decode, &mut Scene<'_>),
-    ) {
-        if let Some(decoder) = self.decoder {
-            let (abi, name, args, notes) = (self.call.abi, self.name, self.args, &mut self.notes);
-            with(decoder, &mut Scene { view, tid, abi, name, args, processes, credentials, notes });
-        }
-    }
 }
 
 impl<R: Recorder> Decoder<R> {
     /// A decoder that has seen nothing yet.
     pub fn new(recorder: R) -> Self {
         let told = Told { subjects: Subjects::default(), quiet: Quiet::default(), calls: 0, recorder };
-        Self { tasks: HashMap::new(), processes: Processes::default(), told }
+        Self { tasks: HashMap::new(), workload: Workload::default(), told }
     }
 
     /// The recorder. Its counts of calls are behind until [`Self::flush`].
@@ -223,8 +175,7 @@ impl<R: Recorder> Told<R> {
                 self.recorder.count(&subject.path, call.abi, &name, 1);
                 self.quiet.called(call.abi, call.number);
                 if name.name().is_none() {
-                    let detail =
-                        format!("{} call number {} of {} has no name here", call.abi, call.number, subject.path);
+                    let detail = format!("{} call number {} has no name here", call.abi, call.number);
                     self.recorder.gap(Gap { kind: GapKind::UnnamedSyscall, detail });
                 }
                 true
@@ -292,15 +243,20 @@ impl<R: Recorder> Sink for Decoder<R> {
         let task = match origin {
             Origin::Root => Task::default(),
             Origin::Process(parent) | Origin::Thread(parent) => match self.tasks.get(&parent) {
-                Some(parent) => Task { subject: parent.subject, chain: Rc::clone(&parent.chain), ..Task::default() },
+                Some(parent) => Task {
+                    subject: parent.subject,
+                    chain: Rc::clone(&parent.chain),
+                    standing: parent.standing.of_child(),
+                    held: None,
+                },
                 // Its parent is gone already, but not what it runs.
                 None => Task { subject: view.exe().ok().map(|path| self.told.subjects.id(&path)), ..Task::default() },
             },
         };
         let program = task.subject.and_then(|id| self.told.subjects.get(id)).map(|subject| subject.path.clone());
         match origin {
-            Origin::Thread(sibling) => self.processes.thread(tid, sibling),
-            Origin::Root | Origin::Process(_) => self.processes.process(tid, program),
+            Origin::Thread(sibling) => self.workload.processes.thread(tid, sibling),
+            Origin::Root | Origin::Process(_) => self.workload.processes.process(tid, program),
         }
         self.tasks.insert(tid, task);
     }
@@ -319,7 +275,7 @@ impl<R: Recorder> Sink for Decoder<R> {
             None => return Interest::default(),
         }
         let mut held = Held::new(call, row, task.subject, view);
-        held.look(tid, view, &self.processes, &mut task.credentials, |decoder, scene| decoder.enter(scene));
+        held.look(tid, view, &mut self.workload, &mut task.standing, |decoder, scene| decoder.enter(scene));
         if !row.returns {
             news |= self.told.ended(held, Outcome::Unfinished);
             return Interest { leave: false, news };
@@ -335,30 +291,29 @@ impl<R: Recorder> Sink for Decoder<R> {
         let Some(mut held) = task.held.take().filter(|held| held.call.number == call.number) else {
             return false;
         };
-        held.look(tid, view, &self.processes, &mut task.credentials, |decoder, scene| decoder.leave(scene, outcome));
+        held.look(tid, view, &mut self.workload, &mut task.standing, |decoder, scene| decoder.leave(scene, outcome));
         self.told.ended(held, outcome)
     }
 
     fn exec(&mut self, tid: Tid, former: Tid, view: &dyn TaskView) {
-        for sibling in self.processes.siblings(former) {
+        for sibling in self.workload.processes.siblings(former) {
             self.gone(sibling, Ended::Vanished);
         }
-        self.processes.remove(former);
+        self.workload.processes.remove(former);
         let mut task = self.tasks.remove(&former).unwrap_or_default();
         let asked = task.held.as_mut().map(|held| std::mem::take(&mut held.notes.kept));
-        let asked = if let Some(Kept::Program(spot)) = asked { Some(*spot) } else { None };
-        let before = task.credentials.take();
-        let executed = Executed::look(view, asked, before.as_deref());
+        let asked = if let Some(Kept::Program(spot)) = asked { Some(spot) } else { None };
+        let executed = Executed::look(view, asked.as_deref(), &mut task.standing);
         let program = executed.as_ref().map(|executed| executed.program.clone());
         if let Some(executed) = executed {
             self.run(&mut task, executed);
         }
-        self.processes.process(tid, program);
+        self.workload.processes.process(tid, program);
         self.tasks.insert(tid, task);
     }
 
     fn gone(&mut self, tid: Tid, _ended: Ended) {
-        self.processes.remove(tid);
+        self.workload.processes.remove(tid);
         if let Some(held) = self.tasks.remove(&tid).and_then(|task| task.held) {
             self.told.ended(held, Outcome::Unfinished);
         }
@@ -379,7 +334,16 @@ impl<R: Recorder> Sink for Decoder<R> {
         self.told.quiet.known()
     }
 
-    fn thinned(&mut self, _tid: Tid, _no_new_privs: bool) {}
+    fn thinned(&mut self, tid: Tid, no_new_privs: bool) {
+        if !no_new_privs {
+            return;
+        }
+        for thread in self.workload.processes.siblings(tid).into_iter().chain([tid]) {
+            if let Some(task) = self.tasks.get_mut(&thread) {
+                task.standing.lend_no_new_privs();
+            }
+        }
+    }
 
     fn tick(&mut self, _census: Census) -> Directive {
         Directive::Continue
@@ -399,10 +363,132 @@ impl<R: Recorder> Decoder<R> {
         }
         task.subject = Some(program);
         self.told.facts(executor, executed.executor);
-        self.told.facts(program, executed.loaded);
+        self.told.facts(program, executed.started);
         self.told.invoked(program, &task.chain, executed.command);
         if let Some(gap) = executed.gap {
             self.told.recorder.gap(gap);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fake::{Bench, path};
+
+    #[test]
+    fn calls_are_told_once_and_counted_always() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            let call = bench.made("read", &[0, 0, 0]);
+            assert!(bench.decoder.enter(Bench::TID, &call, &bench.view).news);
+            let key = (path("/bin/prog"), abi, "read".to_owned());
+            assert_eq!(bench.decoder.recorder().counts.get(&key), Some(&1), "known before it ends");
+            assert!(bench.decoder.leave(Bench::TID, &call, Outcome::Returned(7), &bench.view));
+            for _ in 0..9 {
+                assert!(!bench.decoder.enter(Bench::TID, &call, &bench.view).news);
+                assert!(!bench.decoder.leave(Bench::TID, &call, Outcome::Returned(8), &bench.view));
+            }
+            bench.decoder.enter(Bench::TID, &call, &bench.view);
+            assert!(bench.decoder.leave(Bench::TID, &call, Outcome::Failed(libc::EAGAIN), &bench.view), "{abi}");
+            assert_eq!(bench.decoder.recorder().facts.len(), 2);
+            bench.decoder.flush();
+            bench.decoder.flush();
+            assert_eq!(bench.decoder.calls(), 11);
+            assert_eq!(bench.decoder.into_recorder().counts.get(&key), Some(&11));
+        }
+    }
+
+    #[test]
+    fn arguments_are_told_by_value() {
+        let mut bench = Bench::new(Abi::X86_64);
+        let told = |bench: &mut Bench, request| {
+            bench.call("ioctl", &[1, request, 0]);
+            let facts = &bench.decoder.recorder().facts;
+            facts.iter().any(|(_, fact, _)| matches!(fact, Fact::Arguments(..)))
+        };
+        assert!(told(&mut bench, 0x5401));
+        assert!(!told(&mut bench, 0x5401));
+        assert!(!told(&mut bench, 0xffff_ffff_0000_5401), "the kernel looks at the low half");
+        assert!(told(&mut bench, 0x5402));
+    }
+
+    #[test]
+    fn calls_that_do_not_return_are_told_at_their_entry() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            let call = bench.made("exit_group", &[0]);
+            let interest = bench.decoder.enter(Bench::TID, &call, &bench.view);
+            assert_eq!(interest, Interest { leave: false, news: true });
+            let fact = Fact::Syscall(abi, abi.syscall(call.number));
+            assert_eq!(bench.decoder.recorder().facts, [(path("/bin/prog"), fact, Outcome::Unfinished)], "{abi}");
+        }
+    }
+
+    #[test]
+    fn a_call_that_dies_is_unfinished() {
+        let mut bench = Bench::new(Abi::X86_64);
+        let name = bench.text("gone");
+        let call = bench.made("unlink", &[name]);
+        bench.decoder.enter(Bench::TID, &call, &bench.view);
+        bench.decoder.gone(Bench::TID, Ended::Killed(9));
+        let facts = &bench.decoder.recorder().facts;
+        assert_eq!(facts.len(), 2, "{facts:?}");
+        assert!(facts.iter().all(|(_, _, outcome)| *outcome == Outcome::Unfinished));
+        bench.decoder.gone(Bench::TID, Ended::Killed(9));
+    }
+
+    #[test]
+    fn unnamed_calls_are_gaps() {
+        let mut bench = Bench::new(Abi::X86_64);
+        for number in [1000, u32::MAX] {
+            let call = Call { abi: Abi::X86_64, number, args: [0; 6] };
+            bench.decoder.enter(Bench::TID, &call, &bench.view);
+            bench.decoder.leave(Bench::TID, &call, Outcome::Failed(libc::ENOSYS), &bench.view);
+        }
+        assert_eq!(bench.gaps(), [GapKind::UnnamedSyscall; 2]);
+    }
+
+    #[test]
+    fn losses_are_gaps() {
+        let mut bench = Bench::new(Abi::X86_64);
+        bench.decoder.lost(Loss::Untraced { reason: "a reason".to_owned() });
+        bench.decoder.lost(Loss::ForeignArch(0x28));
+        bench.decoder.lost(Loss::Detached { tasks: 2 });
+        assert_eq!(bench.gaps(), [GapKind::Untraced, GapKind::Untraced, GapKind::ForeignArch]);
+    }
+
+    #[test]
+    fn every_call_with_any_arguments_is_survived() {
+        // A small generator: the values matter less than that there are many of them.
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            let mut pointers = vec![0, 1, u64::MAX, u64::MAX - 3, 0xffff_ffff];
+            pointers.push(bench.text("/work"));
+            pointers.push(bench.text("a/../../b//./c/"));
+            pointers.push(bench.bytes(&[0xff; 300]));
+            pointers.push(bench.bytes(&[1, 0, b'x']));
+            bench.view.socket(1, libc::AF_INET, libc::SOCK_STREAM);
+            bench.view.open(3, "/work");
+            for number in (0..470).cycle().take(40_000) {
+                let args = [(); 6].map(|()| match random() % 3 {
+                    0 => random() % 40,
+                    1 => random(),
+                    _ => pointers[usize::try_from(random() % pointers.len() as u64).unwrap()],
+                });
+                let call = Call { abi, number, args };
+                let outcome = if random() % 2 == 0 { Outcome::Returned(3) } else { Outcome::Failed(libc::EACCES) };
+                bench.decoder.enter(Bench::TID, &call, &bench.view);
+                bench.decoder.leave(Bench::TID, &call, outcome, &bench.view);
+                bench.decoder.recorder_mut().facts.clear();
+            }
         }
     }
 }

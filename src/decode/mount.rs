@@ -74,8 +74,8 @@ pub(super) struct Umount;
 
 impl Decode for Umount {
     fn enter(&self, scene: &mut Scene<'_>) {
-        let flags = if scene.name == "umount2" { scene.uint(1) } else { 0 };
         const NOFOLLOW: u32 = 8;
+        let flags = if scene.name == "umount2" { scene.uint(1) } else { 0 };
         let at = if flags & NOFOLLOW == 0 { At::cwd(0) } else { At::cwd(0).nofollow() };
         if let Some(target) = point(scene, at) {
             change(scene, plain(MountOperation::Umount, target));
@@ -206,8 +206,99 @@ impl Decode for Quota {
             1 => who.gid[1] == id || who.groups.contains(&id),
             _ => false,
         });
-        if !FREE.contains(&command) && !(own && OWN.contains(&command)) {
+        let free = FREE.contains(&command) || (own && OWN.contains(&command));
+        if !free {
             guard(scene, Capability::SysAdmin, "manage disk quotas".to_owned());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::Abi;
+    use crate::decode::fake::{Bench, CWD, files, operations, path};
+
+    fn bench(abi: Abi) -> Bench {
+        let bench = Bench::new(abi);
+        for name in ["/mnt", "/srv"] {
+            bench.view.file(name, libc::S_IFDIR | 0o755, (0, 0));
+        }
+        bench.view.link("/media", "/mnt");
+        bench
+    }
+
+    fn mounts(facts: &[Fact]) -> Vec<MountFact> {
+        facts.iter().filter_map(|fact| if let Fact::Mount(mount) = fact { Some(mount.clone()) } else { None }).collect()
+    }
+
+    fn admin(what: &str) -> Operation {
+        Operation::Privileged { capability: Capability::SysAdmin, what: what.to_owned() }
+    }
+
+    #[test]
+    fn mounts_are_told_by_their_resolved_target() {
+        for abi in Abi::ALL {
+            let mut bench = bench(abi);
+            let [tmpfs, media, srv] = ["tmpfs", "/media", "/srv"].map(|text| bench.text(text));
+            let facts = bench.call("mount", &[tmpfs, media, tmpfs, libc::MS_NOSUID | 0xc0ed_0000, 0]);
+            let expected = MountFact {
+                operation: MountOperation::Mount,
+                source: "tmpfs".to_owned(),
+                target: path("/mnt"),
+                filesystem: "tmpfs".to_owned(),
+                flags: libc::MS_NOSUID,
+            };
+            assert_eq!(mounts(&facts), [expected], "{abi}");
+            assert_eq!(operations(&facts), [admin("mount /mnt")]);
+            let facts = bench.call("mount", &[media, srv, 0, libc::MS_BIND, 0]);
+            assert!(
+                matches!(&mounts(&facts)[..], [MountFact { source, flags: libc::MS_BIND, .. }] if source == "/mnt")
+            );
+            let facts = bench.call("mount", &[0, srv, 0, libc::MS_REMOUNT | libc::MS_RDONLY, 0]);
+            assert!(matches!(&mounts(&facts)[..], [MountFact { operation: MountOperation::Remount, .. }]));
+            let facts = bench.call("umount2", &[srv, 2]);
+            assert_eq!(mounts(&facts), [plain(MountOperation::Umount, path("/srv"))]);
+            let facts = bench.call("pivot_root", &[media, srv]);
+            assert_eq!(mounts(&facts), [plain(MountOperation::PivotRoot, path("/mnt"))]);
+            let empty = bench.text("");
+            bench.view.open(5, "/srv");
+            let facts = bench.call("move_mount", &[5, empty, CWD, media, 4]);
+            assert_eq!(mounts(&facts)[0].source, "/srv", "{abi}");
+            assert_eq!(mounts(&facts)[0].target, path("/mnt"), "{abi}");
+            assert_eq!(bench.gaps(), [], "{abi}");
+        }
+    }
+
+    #[test]
+    fn a_tree_is_looked_at_or_copied() {
+        let mut bench = bench(Abi::X86_64);
+        let srv = bench.text("/srv");
+        assert_eq!(operations(&bench.call("open_tree", &[5, srv, 0])), []);
+        assert_eq!(operations(&bench.call("open_tree", &[5, srv, 1])), [admin("copy the mount at /srv")]);
+    }
+
+    #[test]
+    fn roots_are_changed_with_the_capability() {
+        for abi in Abi::ALL {
+            let mut bench = bench(abi);
+            let media = bench.text("/media");
+            let facts = bench.call("chroot", &[media]);
+            assert_eq!(files(&facts), ["/mnt: stat"], "{abi}");
+            assert_eq!(operations(&facts), [Operation::Chroot]);
+        }
+    }
+
+    #[test]
+    fn accounting_swap_and_quota() {
+        let mut bench = bench(Abi::Aarch64);
+        let srv = bench.text("/srv");
+        assert_eq!(files(&bench.call("acct", &[srv])), ["/srv: append"]);
+        assert_eq!(operations(&bench.call("acct", &[0])).len(), 1);
+        assert_eq!(operations(&bench.call("swapon", &[srv, 0])), [admin("swap on /srv")]);
+        assert_eq!(operations(&bench.call("quotactl", &[0x8000_0400, srv, 0])), [], "asking for the format");
+        assert_eq!(operations(&bench.call("quotactl", &[0x8000_0700, srv, 0])), [], "one's own quota");
+        assert_eq!(operations(&bench.call("quotactl", &[0x8000_0700, srv, 5])).len(), 1);
+        assert_eq!(bench.gaps(), []);
     }
 }

@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::access;
 use super::read;
-use super::scene::{Decode, Scene, value};
+use super::scene::{Decode, Kept, Scene, value};
 use super::table::Values;
 use crate::event::{Base, Outcome, Resolved, SocketInfo};
-use crate::fact::{Access, Capability, Endpoint, Fact, NetworkFact, NetworkOperation, Operation};
+use crate::fact::{Access, Capability, Endpoint, Fact, GapKind, NetworkFact, NetworkOperation, Operation};
 use crate::path::to_text;
 
 const UNIX: i32 = libc::AF_UNIX;
@@ -69,7 +69,7 @@ pub(super) struct Bind;
 
 impl Decode for Bind {
     fn enter(&self, scene: &mut Scene<'_>) {
-        let Some((socket, address)) = addressed(scene) else {
+        let Some(address) = address(scene) else {
             return;
         };
         let (local, spot) = endpoint(scene, &address);
@@ -80,15 +80,33 @@ impl Decode for Bind {
             scene.file(&spot.path, spot.inode.as_ref(), Access::CREATE | Access::WRITE, false);
             scene.need_new_name(&spot);
         }
-        say(scene, &socket, NetworkOperation::Bind, local, Endpoint::None);
+        if let Some(socket) = socket(scene, scene.int(0)) {
+            say(scene, &socket, NetworkOperation::Bind, local, Endpoint::None);
+        }
+    }
+
+    fn leave(&self, scene: &mut Scene<'_>, outcome: Outcome) {
+        port_chosen(scene, outcome);
+    }
+}
+
+/// Notes the port that the kernel chose, when the call left the choice to it.
+fn port_chosen(scene: &mut Scene<'_>, outcome: Outcome) {
+    if matches!((&scene.notes.kept, outcome), (Kept::AnyPort, Outcome::Returned(_)))
+        && let Ok(socket) = scene.view.socket(scene.int(0))
+        && let (Endpoint::Inet(_, port), _) = endpoint(scene, &socket.local)
+    {
+        scene.workload.ports.chosen(port);
     }
 }
 
 /// `inet_port_requires_bind_service` (`net/ip.h`).
 fn check_port(scene: &mut Scene<'_>, port: u16) {
     if port == 0 {
+        scene.notes.kept = Kept::AnyPort;
         return;
     }
+    scene.workload.ports.asked_for(port);
     let text = scene.view.proc("sys/net/ipv4/ip_unprivileged_port_start").ok();
     let first = text.and_then(|text| std::str::from_utf8(&text).ok()?.trim().parse().ok());
     let unprivileged = first.unwrap_or(FIRST_UNPRIVILEGED);
@@ -102,41 +120,80 @@ pub(super) struct Connect;
 
 impl Decode for Connect {
     fn enter(&self, scene: &mut Scene<'_>) {
-        if let Some((socket, address)) = addressed(scene) {
-            towards(scene, &socket, NetworkOperation::Connect, &address);
+        if let Some(address) = address(scene) {
+            towards(scene, NetworkOperation::Connect, &[address]);
         }
     }
 }
 
-/// The socket in argument 0, and the address in arguments 1 and 2. `None` when that has no family: `AF_UNSPEC` takes a
-/// connection away.
-fn addressed(scene: &mut Scene<'_>) -> Option<(SocketInfo, Vec<u8>)> {
+/// The address in arguments 1 and 2. `None` when it has no family: `AF_UNSPEC` takes a connection away.
+fn address(scene: &mut Scene<'_>) -> Option<Vec<u8>> {
     let address = scene.memory().sockaddr(scene.arg(1), scene.uint(2));
-    let address = scene.seen(address)?;
-    let socket = scene.view.socket(scene.int(0)).ok()?;
-    family(&address).filter(|family| *family != libc::AF_UNSPEC)?;
-    Some((socket, address))
+    scene.seen(address).filter(|address| family(address).is_some_and(|family| family != libc::AF_UNSPEC))
 }
 
-/// Says that a socket speaks to an address; a Unix socket with a path is a file that is written to.
-fn towards(scene: &mut Scene<'_>, socket: &SocketInfo, operation: NetworkOperation, address: &[u8]) {
-    let (remote, spot) = endpoint(scene, address);
-    if let Some(spot) = spot {
-        scene.used(&spot, Access::CONNECT);
-        scene.need_file(&spot, access::WRITE);
+/// The socket behind a descriptor. That it cannot be asked is a gap, unless there is none.
+fn socket(scene: &mut Scene<'_>, fd: i32) -> Option<SocketInfo> {
+    let error = match scene.view.socket(fd) {
+        Ok(socket) => return Some(socket),
+        Err(error) => error,
+    };
+    if !matches!(error.raw_os_error(), Some(libc::EBADF | libc::ENOTSOCK | libc::ESRCH)) {
+        let detail = format!("what a {} was made on could not be asked for: {error}", scene.name);
+        scene.gap(GapKind::Unreadable, detail);
     }
-    say(scene, socket, operation, Endpoint::None, remote);
+    None
+}
+
+/// Says that a socket speaks to addresses; a Unix socket with a path is a file that is written to.
+fn towards(scene: &mut Scene<'_>, operation: NetworkOperation, addresses: &[Vec<u8>]) {
+    let mut remotes = Vec::new();
+    for address in addresses {
+        let (remote, spot) = endpoint(scene, address);
+        if let Some(spot) = spot {
+            scene.used(&spot, Access::CONNECT);
+            scene.need_file(&spot, access::WRITE);
+        }
+        // Of a peer on this machine, which may be the workload itself.
+        let here = matches!(remote, Endpoint::Inet(address, _) if address.is_loopback());
+        remotes.push(if here { told(scene, remote) } else { remote });
+    }
+    if let Some(socket) = socket(scene, scene.int(0)) {
+        for remote in remotes {
+            say(scene, &socket, operation, Endpoint::None, remote);
+        }
+    }
 }
 
 /// `listen(2)`.
 pub(super) struct Listen;
 
 impl Decode for Listen {
-    fn leave(&self, scene: &mut Scene<'_>, _outcome: Outcome) {
-        if let Ok(socket) = scene.view.socket(scene.int(0)) {
-            let (local, _) = endpoint(scene, &socket.local);
+    fn enter(&self, scene: &mut Scene<'_>) {
+        let unbound = |socket: SocketInfo| matches!(endpoint(scene, &socket.local).0, Endpoint::Inet(_, 0));
+        if scene.view.socket(scene.int(0)).is_ok_and(unbound) {
+            scene.notes.kept = Kept::AnyPort;
+        }
+    }
+
+    fn leave(&self, scene: &mut Scene<'_>, outcome: Outcome) {
+        port_chosen(scene, outcome);
+        if let Some(socket) = socket(scene, scene.int(0)) {
+            let local = own(scene, &socket);
             say(scene, &socket, NetworkOperation::Listen, local, Endpoint::None);
         }
+    }
+}
+
+/// The socket's own address; a port that the kernel chose is 0.
+fn own(scene: &Scene<'_>, socket: &SocketInfo) -> Endpoint {
+    told(scene, endpoint(scene, &socket.local).0)
+}
+
+fn told(scene: &Scene<'_>, endpoint: Endpoint) -> Endpoint {
+    match endpoint {
+        Endpoint::Inet(address, port) => Endpoint::Inet(address, scene.workload.ports.told(port)),
+        other => other,
     }
 }
 
@@ -151,8 +208,8 @@ impl Decode for Accept {
             Outcome::Failed(libc::EACCES | libc::EPERM) => scene.int(0),
             Outcome::Failed(_) | Outcome::Unfinished => return,
         };
-        if let Ok(socket) = scene.view.socket(fd) {
-            let (local, _) = endpoint(scene, &socket.local);
+        if let Some(socket) = socket(scene, fd) {
+            let local = own(scene, &socket);
             let remote = match endpoint(scene, &socket.peer).0 {
                 Endpoint::Inet(address, _) => Endpoint::Inet(address, 0),
                 other => other,
@@ -199,15 +256,10 @@ impl Decode for SendMessages {
 }
 
 fn send(scene: &mut Scene<'_>, addresses: std::io::Result<Vec<Vec<u8>>>) {
-    let addresses = scene.seen(addresses).unwrap_or_default();
-    let mut addresses = addresses.iter().filter(|address| family(address).is_some()).peekable();
-    if addresses.peek().is_none() {
-        return;
-    }
-    if let Ok(socket) = scene.view.socket(scene.int(0)) {
-        for address in addresses {
-            towards(scene, &socket, NetworkOperation::Send, address);
-        }
+    let mut addresses = scene.seen(addresses).unwrap_or_default();
+    addresses.retain(|address| family(address).is_some());
+    if !addresses.is_empty() {
+        towards(scene, NetworkOperation::Send, &addresses);
     }
 }
 
@@ -284,8 +336,12 @@ fn endpoint(scene: &Scene<'_>, address: &[u8]) -> (Endpoint, Option<Resolved>) {
     {
         return (Endpoint::Netlink(u32::from_ne_bytes(*groups)), None);
     }
-    let hexadecimal = address.iter().map(|byte| format!("{byte:02x}")).collect();
-    (Endpoint::Other(hexadecimal), None)
+    (Endpoint::Other(hexadecimal(address)), None)
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('?');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }
 
 fn unix(scene: &Scene<'_>, name: &[u8]) -> (Endpoint, Option<Resolved>) {
@@ -296,6 +352,236 @@ fn unix(scene: &Scene<'_>, name: &[u8]) -> (Endpoint, Option<Resolved>) {
             let path = name.split(|&byte| byte == 0).next().unwrap_or_default();
             let spot = scene.locate(Base::Cwd, path, true);
             (spot.as_ref().map_or(Endpoint::None, |spot| Endpoint::Path(spot.path.clone())), spot)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::Abi;
+    use crate::decode::fake::{Bench, files, operations, path};
+
+    const STREAM: i32 = libc::SOCK_STREAM;
+
+    fn inet(port: u16, last: u8) -> Vec<u8> {
+        [&2u16.to_ne_bytes()[..], &port.to_be_bytes(), &[10, 0, 0, last], &[0; 8]].concat()
+    }
+
+    fn address(bench: &mut Bench, bytes: &[u8]) -> [u64; 2] {
+        [bench.bytes(bytes), bytes.len() as u64]
+    }
+
+    fn fact(facts: &[Fact]) -> NetworkFact {
+        let mut facts =
+            facts.iter().filter_map(|fact| if let Fact::Network(fact) = fact { Some(fact.clone()) } else { None });
+        let one = facts.next().unwrap();
+        assert_eq!(facts.next(), None);
+        one
+    }
+
+    /// Makes a call on a socket, on i386 through socketcall(2) as libraries do.
+    fn socket_call(bench: &mut Bench, name: &str, args: &[u64], outcome: Outcome) -> Vec<Fact> {
+        if bench.abi != Abi::I386 {
+            return bench.effect(name, args, outcome, |_| ());
+        }
+        let names = [
+            "socket",
+            "bind",
+            "connect",
+            "listen",
+            "accept",
+            "",
+            "",
+            "socketpair",
+            "",
+            "",
+            "sendto",
+            "",
+            "",
+            "setsockopt",
+        ];
+        let number = names.iter().position(|known| *known == name).unwrap() as u64 + 1;
+        let words: Vec<u32> = args.iter().map(|&arg| read::uint(arg)).collect();
+        let at = bench.words(&words);
+        bench.effect("socketcall", &[number, at], outcome, |_| ())
+    }
+
+    #[test]
+    fn sockets_are_made() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::user(abi);
+            bench.view.socket(3, INET, STREAM);
+            bench.view.sockets.borrow_mut().get_mut(&3).unwrap().protocol = 6;
+            let flags = (STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) as u64;
+            let facts = socket_call(&mut bench, "socket", &[2, flags, 0], Outcome::Returned(3));
+            let made = fact(&facts);
+            assert_eq!((made.family, made.kind, made.protocol), (INET, STREAM, 6), "{abi}");
+            assert_eq!(made.operation, NetworkOperation::Create);
+            let facts = socket_call(&mut bench, "socketpair", &[1, STREAM as u64, 0, 0x1000], Outcome::Returned(0));
+            assert_eq!(fact(&facts).operation, NetworkOperation::Pair);
+            let raw = |family, kind| Operation::RawSocket { family, kind };
+            let facts = socket_call(&mut bench, "socket", &[2, 3, 1], Outcome::Failed(libc::EPERM));
+            assert_eq!(operations(&facts), [raw(INET, libc::SOCK_RAW)], "{abi}");
+            let facts = socket_call(&mut bench, "socket", &[17, 2, 0], Outcome::Failed(libc::EPERM));
+            assert_eq!(operations(&facts), [raw(libc::AF_PACKET, libc::SOCK_DGRAM)]);
+            let facts = socket_call(&mut bench, "socket", &[16, 3, 0], Outcome::Returned(9));
+            assert_eq!(operations(&facts), [], "a raw netlink socket is for everyone");
+        }
+    }
+
+    #[test]
+    fn low_ports_are_guarded() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            bench.view.socket(3, INET, STREAM);
+            let bind = |bench: &mut Bench, port| {
+                let [at, length] = address(bench, &inet(port, 1));
+                socket_call(bench, "bind", &[3, at, length], Outcome::Returned(0))
+            };
+            let facts = bind(&mut bench, 80);
+            assert_eq!(operations(&facts), [Operation::BindPort { port: 80, unprivileged: 1024 }], "{abi}");
+            assert_eq!(fact(&facts).local, Endpoint::Inet([10, 0, 0, 1].into(), 80));
+            assert_eq!(operations(&bind(&mut bench, 0)), []);
+            assert_eq!(operations(&bind(&mut bench, 8080)), []);
+            let start = "sys/net/ipv4/ip_unprivileged_port_start".to_owned();
+            bench.view.proc.borrow_mut().insert(start, b"80\n".to_vec());
+            assert_eq!(operations(&bind(&mut bench, 80)), []);
+        }
+    }
+
+    #[test]
+    fn ports_that_the_kernel_chose_are_not_told() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            bench.view.socket(3, INET, STREAM);
+            let [at, length] = address(&mut bench, &inet(0, 1));
+            bench.view.sockets.borrow_mut().get_mut(&3).unwrap().local = inet(40_000, 1);
+            socket_call(&mut bench, "bind", &[3, at, length], Outcome::Returned(0));
+            let facts = socket_call(&mut bench, "listen", &[3, 5], Outcome::Returned(0));
+            assert_eq!(fact(&facts).local, Endpoint::Inet([10, 0, 0, 1].into(), 0), "{abi}");
+            let mut loopback = inet(40_000, 1);
+            loopback[4] = 127;
+            let [to, length] = address(&mut bench, &loopback);
+            let facts = socket_call(&mut bench, "connect", &[3, to, length], Outcome::Returned(0));
+            assert_eq!(fact(&facts).remote, Endpoint::Inet([127, 0, 0, 1].into(), 0), "{abi}");
+            // Whoever names it means it.
+            let [at, length] = address(&mut bench, &inet(40_000, 1));
+            socket_call(&mut bench, "bind", &[3, at, length], Outcome::Returned(0));
+            let facts = socket_call(&mut bench, "listen", &[3, 5], Outcome::Returned(0));
+            assert_eq!(fact(&facts).local, Endpoint::Inet([10, 0, 0, 1].into(), 40_000), "{abi}");
+        }
+    }
+
+    #[test]
+    fn unix_sockets_are_files_or_names() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            bench.view.socket(3, UNIX, STREAM);
+            let [at, length] = address(&mut bench, b"\x01\0sock\0garbage");
+            let facts = socket_call(&mut bench, "bind", &[3, at, length], Outcome::Returned(0));
+            assert_eq!(files(&facts), ["/work/sock: write create"], "{abi}");
+            assert_eq!(fact(&facts).local, Endpoint::Path(path("/work/sock")));
+            bench.view.file("/work/sock", libc::S_IFSOCK | 0o700, (7, 7));
+            let facts = socket_call(&mut bench, "connect", &[3, at, length], Outcome::Returned(0));
+            assert_eq!(files(&facts), ["/work/sock: connect"]);
+            assert!(matches!(&operations(&facts)[..], [Operation::FileAccess { wanted: 2, .. }]));
+            let [at, length] = address(&mut bench, b"\x01\0\0bus\xff");
+            let facts = socket_call(&mut bench, "connect", &[3, at, length], Outcome::Returned(0));
+            assert_eq!(fact(&facts).remote, Endpoint::Abstract("bus\\xff".to_owned()));
+            let [at, length] = address(&mut bench, b"\x01\0");
+            let facts = socket_call(&mut bench, "bind", &[3, at, length], Outcome::Returned(0));
+            assert_eq!(fact(&facts).local, Endpoint::Unnamed);
+        }
+    }
+
+    #[test]
+    fn peers_are_told_without_a_client_s_port() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            bench.view.socket(3, INET, STREAM);
+            bench.view.socket(4, INET, STREAM);
+            for fd in [3, 4] {
+                bench.view.sockets.borrow_mut().get_mut(&fd).unwrap().local = inet(80, 1);
+            }
+            bench.view.sockets.borrow_mut().get_mut(&4).unwrap().peer = inet(50_000, 2);
+            let facts = socket_call(&mut bench, "listen", &[3, 5], Outcome::Returned(0));
+            assert_eq!(fact(&facts).local, Endpoint::Inet([10, 0, 0, 1].into(), 80), "{abi}");
+            let accept = if abi == Abi::I386 { "accept" } else { "accept4" };
+            let facts = socket_call(&mut bench, accept, &[3, 0, 0, 0], Outcome::Returned(4));
+            assert_eq!(fact(&facts).remote, Endpoint::Inet([10, 0, 0, 2].into(), 0));
+            assert_eq!(socket_call(&mut bench, accept, &[3, 0, 0, 0], Outcome::Failed(libc::EAGAIN)), []);
+            let [at, length] = address(&mut bench, &inet(443, 3));
+            let facts = socket_call(&mut bench, "connect", &[4, at, length], Outcome::Failed(libc::EINPROGRESS));
+            assert_eq!(fact(&facts).remote, Endpoint::Inet([10, 0, 0, 3].into(), 443));
+            let [at, length] = address(&mut bench, &[0; 16]);
+            assert_eq!(socket_call(&mut bench, "connect", &[4, at, length], Outcome::Returned(0)), []);
+        }
+    }
+
+    #[test]
+    fn messages_with_an_address_are_sent() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            bench.view.socket(3, INET, libc::SOCK_DGRAM);
+            let [at, length] = address(&mut bench, &inet(53, 9));
+            let facts = socket_call(&mut bench, "sendto", &[3, 0x1000, 5, 0, at, length], Outcome::Returned(5));
+            assert_eq!(fact(&facts).operation, NetworkOperation::Send, "{abi}");
+            let before = bench.view.questions.get();
+            assert_eq!(socket_call(&mut bench, "sendto", &[3, 0x1000, 5, 0, 0, 0], Outcome::Returned(5)), []);
+            assert_eq!(bench.view.questions.get(), before, "nothing is asked for a plain send");
+            let header = |at: u64| {
+                let (at, length) = (read::uint(at), read::uint(length));
+                match abi.word_size() {
+                    4 => vec![at, length, 0, 0, 0, 0, 0, 9],
+                    _ => [vec![at, 0, length], vec![0; 11], vec![9, 0]].concat(),
+                }
+            };
+            let message = bench.words(&header(at));
+            let facts = bench.call("sendmsg", &[3, message, 0]);
+            assert_eq!(fact(&facts).remote, Endpoint::Inet([10, 0, 0, 9].into(), 53));
+            let [other, _] = address(&mut bench, &inet(53, 8));
+            let messages = bench.words(&[header(at), header(at), header(other), header(0)].concat());
+            assert_eq!(bench.call("sendmmsg", &[3, messages, 4, 0]).len(), 2, "{abi}");
+            assert_eq!(bench.gaps(), []);
+            bench.call("sendmsg", &[3, 0x10, 0]);
+            assert_eq!(bench.gaps(), [GapKind::Unreadable]);
+        }
+    }
+
+    #[test]
+    fn addresses_of_other_families() {
+        let remote = |bytes: &[u8]| {
+            let mut bench = Bench::new(Abi::X86_64);
+            bench.view.socket(3, INET6, libc::SOCK_DGRAM);
+            let [at, length] = address(&mut bench, bytes);
+            fact(&bench.call("connect", &[3, at, length])).remote
+        };
+        let six = [&10u16.to_ne_bytes()[..], &443u16.to_be_bytes(), &[0; 4], &[0; 15], &[1], &[0; 4]].concat();
+        assert_eq!(remote(&six), Endpoint::Inet("::1".parse().unwrap(), 443));
+        assert_eq!(remote(&[16, 0, 0, 0, 9, 9, 9, 9, 4, 0, 0, 0]), Endpoint::Netlink(4));
+        assert_eq!(remote(&[40, 0, 1]), Endpoint::Other("280001".to_owned()));
+        assert_eq!(remote(&[2, 0, 1]), Endpoint::Other("020001".to_owned()), "too short");
+    }
+
+    #[test]
+    fn options_are_guarded_by_value() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            let [six, seven] = [6, 7].map(|value| bench.words(&[value]));
+            let mut set = |option: i32, value| {
+                let facts = socket_call(
+                    &mut bench,
+                    "setsockopt",
+                    &[3, 1, u64::from(option.cast_unsigned()), value, 4],
+                    Outcome::Returned(0),
+                );
+                operations(&facts).len()
+            };
+            assert_eq!(set(libc::SO_PRIORITY, six), 0, "{abi}");
+            assert_eq!(set(libc::SO_PRIORITY, seven), 1, "{abi}");
+            assert_eq!(set(libc::SO_MARK, six), 1);
+            assert_eq!(set(libc::SO_REUSEADDR, six), 0);
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Calls that name files: open, look, make, remove, rename, link, lock.
+//! Calls that open files, look at them by name or lock them.
 //!
 //! A call that yields a descriptor is judged by that descriptor, every other one by its path, followed before the call
-//! takes effect: what is removed is still there, and where something will be made is known as well.
+//! takes effect.
 
 use super::access;
 use super::read;
-use super::scene::{At, Decode, Kept, Name, Scene, value};
+use super::scene::{At, Decode, Kept, Name, Scene, named, value};
 use super::table::Values;
 use crate::abi::Abi;
 use crate::event::{Base, Credentials, Outcome, Resolved};
@@ -22,35 +22,42 @@ const fn o_nofollow(abi: Abi) -> i32 {
     }
 }
 
-/// `open(2)`, `openat(2)`.
+/// `open(2)` in all its forms.
 pub(super) struct Open {
     /// The argument with the directory descriptor.
     pub(super) dirfd: Option<usize>,
     /// The argument with the path.
     pub(super) path: usize,
-    /// The argument with `O_*` flags.
-    pub(super) flags: usize,
+    /// Where the `O_*` flags are.
+    pub(super) flags: Flags,
 }
 
-/// `openat2(2)`: flags in a `struct open_how`.
-pub(super) struct Open2;
+/// Where a call has its `O_*` flags.
+pub(super) enum Flags {
+    /// In this argument.
+    Argument(usize),
+    /// In the `struct open_how` that this argument points to (`openat2(2)`).
+    How(usize),
+    /// Always these (`creat(2)`).
+    Fixed(i32),
+}
 
-/// `creat(2)`.
-pub(super) struct Creat;
+impl Open {
+    fn opening(&self, scene: &mut Scene<'_>) -> Option<Opening> {
+        let base = self.dirfd.map_or(Base::Cwd, |index| Base::from_arg(scene.arg(index)));
+        let flags = match self.flags {
+            Flags::Argument(index) => scene.int(index),
+            Flags::How(index) => {
+                let flags = scene.memory().open_flags(scene.arg(index));
+                scene.seen(flags)?
+            }
+            Flags::Fixed(flags) => flags,
+        };
+        Some(Opening { base, path: self.path, flags })
+    }
+}
 
 impl Decode for Open {
-    fn enter(&self, scene: &mut Scene<'_>) {
-        let opening = Opening { base: base(scene, self.dirfd), path: self.path, flags: scene.int(self.flags) };
-        opening.enter(scene);
-    }
-
-    fn leave(&self, scene: &mut Scene<'_>, outcome: Outcome) {
-        let opening = Opening { base: base(scene, self.dirfd), path: self.path, flags: scene.int(self.flags) };
-        opening.leave(scene, outcome);
-    }
-}
-
-impl Decode for Open2 {
     fn enter(&self, scene: &mut Scene<'_>) {
         if let Some(opening) = self.opening(scene) {
             opening.enter(scene);
@@ -62,32 +69,6 @@ impl Decode for Open2 {
             opening.leave(scene, outcome);
         }
     }
-}
-
-impl Open2 {
-    fn opening(&self, scene: &mut Scene<'_>) -> Option<Opening> {
-        let flags = scene.memory().open_flags(scene.arg(2));
-        Some(Opening { base: base(scene, Some(0)), path: 1, flags: scene.seen(flags)? })
-    }
-}
-
-impl Creat {
-    const OPENING: Opening =
-        Opening { base: Base::Cwd, path: 0, flags: libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC };
-}
-
-impl Decode for Creat {
-    fn enter(&self, scene: &mut Scene<'_>) {
-        Self::OPENING.enter(scene);
-    }
-
-    fn leave(&self, scene: &mut Scene<'_>, outcome: Outcome) {
-        Self::OPENING.leave(scene, outcome);
-    }
-}
-
-fn base(scene: &Scene<'_>, dirfd: Option<usize>) -> Base {
-    dirfd.map_or(Base::Cwd, |index| Base::from_arg(scene.arg(index)))
 }
 
 /// One open call, whatever its form.
@@ -118,8 +99,8 @@ impl Opening {
         let created = self.creates() && matches!(scene.notes.kept, Kept::Existed(false));
         let opened = match outcome {
             Outcome::Returned(fd) => match scene.view.descriptor(read::int(fd.cast_unsigned())) {
-                Ok(_) => scene.open_file(read::int(fd.cast_unsigned())),
-                // Gone again, or never told: by its path, as a failed one.
+                Ok(descriptor) => named(descriptor),
+                // Closed again by another thread: by its path, as a failed one.
                 Err(_) => self.find(scene),
             },
             Outcome::Failed(_) | Outcome::Unfinished => self.find(scene),
@@ -245,147 +226,6 @@ impl Decode for Ask {
     }
 }
 
-/// `mkdir(2)`, `symlink(2)`: a new name.
-pub(super) struct Make {
-    /// The new name.
-    pub(super) at: At,
-    /// Whether it is a directory.
-    pub(super) directory: bool,
-}
-
-impl Decode for Make {
-    fn enter(&self, scene: &mut Scene<'_>) {
-        if let Some(spot) = self.at.nofollow().find(scene) {
-            make(scene, &spot, Access::CREATE, self.directory);
-        }
-    }
-}
-
-/// `mknod(2)`.
-pub(super) struct MakeNode {
-    /// The new name.
-    pub(super) at: At,
-    /// The argument with the mode; the device number follows it.
-    pub(super) mode: usize,
-}
-
-impl Decode for MakeNode {
-    fn enter(&self, scene: &mut Scene<'_>) {
-        if let Some(spot) = self.at.nofollow().find(scene) {
-            make(scene, &spot, Access::CREATE, false);
-        }
-        let (kind, device) = (scene.uint(self.mode) & libc::S_IFMT, scene.uint(self.mode + 1));
-        // A character device 0:0 is overlayfs's mark of a removed file, which everyone may make.
-        if kind == libc::S_IFBLK || (kind == libc::S_IFCHR && device != 0) {
-            scene.check(Operation::MakeDevice { kind });
-        }
-    }
-}
-
-/// Says that `spot` comes into being or is replaced; the task will own it.
-fn make(scene: &mut Scene<'_>, spot: &Resolved, access: Access, directory: bool) {
-    scene.file(&spot.path, spot.inode.as_ref(), access, directory);
-    scene.need_new_name(spot);
-}
-
-/// `unlink(2)`, `rmdir(2)`, `unlinkat(2)`.
-pub(super) struct Remove {
-    /// The name.
-    pub(super) at: At,
-}
-
-impl Decode for Remove {
-    fn enter(&self, scene: &mut Scene<'_>) {
-        if let Some(spot) = self.at.nofollow().find(scene) {
-            scene.used(&spot, Access::REMOVE);
-            scene.need_name(&spot);
-        }
-    }
-}
-
-/// `rename(2)`, `renameat2(2)`.
-pub(super) struct Rename {
-    /// The old name.
-    pub(super) from: At,
-    /// The new name.
-    pub(super) to: At,
-    /// The argument with `RENAME_*` flags.
-    pub(super) flags: Option<usize>,
-}
-
-impl Decode for Rename {
-    fn enter(&self, scene: &mut Scene<'_>) {
-        const EXCHANGE: i32 = 2;
-        let exchange = self.flags.is_some_and(|index| scene.int(index) & EXCHANGE != 0);
-        let (from, to) = (self.from.nofollow().find(scene), self.to.nofollow().find(scene));
-        let both = Access::RENAME_FROM | Access::RENAME_TO;
-        if let Some(from) = &from {
-            scene.used(from, if exchange { both } else { Access::RENAME_FROM });
-            scene.need_name(from);
-        }
-        if let Some(to) = &to {
-            let directory = [&from, &Some(to.clone())].iter().any(|spot| is_directory(spot.as_ref()));
-            // The new name will be the old one's file.
-            let inode = from.as_ref().and_then(|from| from.inode);
-            scene.file(&to.path, inode.as_ref(), if exchange { both } else { Access::RENAME_TO }, directory);
-            scene.need_name(to);
-        }
-        // A directory that moves has its `..` rewritten.
-        if let (Some(from), Some(to)) = (from, to)
-            && let Some(inode) = from.inode.filter(|inode| inode.is_dir() && from.path.parent() != to.path.parent())
-        {
-            scene.need(&from.path, &inode, access::WRITE);
-        }
-    }
-}
-
-fn is_directory(spot: Option<&Resolved>) -> bool {
-    spot.and_then(|spot| spot.inode).is_some_and(|inode| inode.is_dir())
-}
-
-/// `link(2)`, `linkat(2)`.
-pub(super) struct Link {
-    /// The file.
-    pub(super) from: At,
-    /// Its new name.
-    pub(super) to: At,
-}
-
-impl Decode for Link {
-    fn enter(&self, scene: &mut Scene<'_>) {
-        let from = self.from.find(scene);
-        if let Some(from) = &from {
-            scene.used(from, Access::LINK_TARGET);
-            scene.need_way(from);
-            protect_link(scene, from);
-        }
-        if let Some(to) = self.to.nofollow().find(scene) {
-            let inode = from.and_then(|from| from.inode);
-            scene.file(&to.path, inode.as_ref(), Access::LINK, false);
-            scene.need_new_name(&to);
-        }
-    }
-}
-
-/// `fs.protected_hardlinks`: who does not own a file may link it only when it is plain, not set-ID, and open to him for
-/// reading and writing (`may_linkat`, `fs/namei.c`).
-fn protect_link(scene: &mut Scene<'_>, from: &Resolved) {
-    let Some((inode, who)) = from.inode.zip(scene.credentials()).filter(|(inode, who)| who.fsuid() != inode.uid) else {
-        return;
-    };
-    if !scene.view.proc("sys/fs/protected_hardlinks").is_ok_and(|text| text.starts_with(b"1")) {
-        return;
-    }
-    let set_group_id = libc::S_ISGID | libc::S_IXGRP;
-    let plain = inode.kind() == libc::S_IFREG
-        && inode.mode & libc::S_ISUID == 0
-        && inode.mode & set_group_id != set_group_id
-        && access::grants(scene.view, &who, &from.path, &inode, access::READ | access::WRITE);
-    if !plain {
-        scene.need_owner(&from.path, &inode);
-    }
-}
-
 /// `fanotify_mark(2)`, whose 64-bit mask takes two arguments on i386.
 pub(super) struct Watch;
 
@@ -462,7 +302,252 @@ impl Decode for OpenByHandle {
         if let Outcome::Returned(fd) = outcome
             && let Some(spot) = scene.open_file(read::int(fd.cast_unsigned()))
         {
-            scene.used(&spot, opening.access(is_directory(Some(&spot))));
+            let directory = spot.inode.is_some_and(|inode| inode.is_dir());
+            scene.used(&spot, opening.access(directory));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::fake::{Bench, CWD, files, operations, owned, path};
+    use crate::fact::{Fact, GapKind};
+
+    const FILE: u32 = libc::S_IFREG | 0o644;
+    const DIR: u32 = libc::S_IFDIR | 0o755;
+
+    fn open(
+        bench: &mut Bench,
+        name: &str,
+        flags: i32,
+        effect: impl FnOnce(&crate::decode::fake::FakeView),
+    ) -> Vec<Fact> {
+        let name = bench.text(name);
+        bench.effect("openat", &[CWD, name, u64::from(flags.cast_unsigned()), 0o600], Outcome::Returned(3), effect)
+    }
+
+    #[test]
+    fn open_is_judged_by_its_descriptor() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            bench.view.file("/work/real", FILE, (0, 0));
+            bench.view.link("/work/name", "/work/real");
+            let mut access = |flags| {
+                let facts = open(&mut bench, "name", flags, |view| view.open(3, "/work/real"));
+                files(&facts).join(", ")
+            };
+            for (flags, expected) in [
+                (libc::O_RDONLY, "read"),
+                (libc::O_WRONLY, "write"),
+                (libc::O_RDWR, "read write"),
+                (libc::O_WRONLY | libc::O_APPEND, "append"),
+                (libc::O_RDWR | libc::O_APPEND, "read append"),
+                (libc::O_WRONLY | libc::O_APPEND | libc::O_TRUNC, "write"),
+                (libc::O_RDONLY | libc::O_TRUNC, "read write"),
+                (libc::O_WRONLY | libc::O_CREAT, "write"),
+                (libc::O_PATH, "stat"),
+                (3, "read write"),
+            ] {
+                assert_eq!(access(flags), format!("/work/real: {expected}"), "{abi} {flags:#o}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_not_there_is_created() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::user(abi);
+            let facts = open(&mut bench, "new", libc::O_CREAT | libc::O_WRONLY, |view| {
+                view.file("/work/new", FILE, (1000, 1000));
+                view.open(3, "/work/new");
+            });
+            assert_eq!(facts, [owned("/work/new", Access::CREATE | Access::WRITE)], "{abi}");
+            if bench.has("creat") {
+                let name = bench.text("/work/newer");
+                let facts = bench.effect("creat", &[name, 0o600], Outcome::Returned(3), |view| {
+                    view.file("/work/newer", FILE, (1000, 1000));
+                    view.open(3, "/work/newer");
+                });
+                assert_eq!(facts, [owned("/work/newer", Access::CREATE | Access::WRITE)], "{abi}");
+            }
+            let how = bench.words(&[libc::O_CREAT.cast_unsigned(), 0, 0o600, 0, 0, 0]);
+            let name = bench.text("new");
+            let facts = bench.effect("openat2", &[CWD, name, how, 24], Outcome::Returned(4), |view| {
+                view.open(4, "/work/new");
+            });
+            assert_eq!(facts, [owned("/work/new", Access::READ)], "{abi}");
+        }
+    }
+
+    #[test]
+    fn directories_are_listed() {
+        let mut bench = Bench::new(Abi::X86_64);
+        bench.view.file("/work/dir", DIR, (0, 0));
+        let facts = open(&mut bench, "dir", libc::O_RDONLY | libc::O_DIRECTORY, |view| view.open(3, "/work/dir"));
+        assert_eq!(files(&facts), ["/work/dir: list"]);
+        assert!(matches!(&facts[..], [Fact::File(file)] if file.directory));
+        // A file without a name in it is made there, by the name that the kernel gives it.
+        let facts = open(&mut bench, "dir", libc::O_TMPFILE | libc::O_RDWR, |view| {
+            view.file("/work/dir/#7", FILE, (0, 0));
+            view.open(3, "/work/dir/#7");
+        });
+        assert_eq!(files(&facts), ["/work/dir/#7: read write create"]);
+    }
+
+    #[test]
+    fn failures_keep_the_path_that_would_be() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::user(abi);
+            bench.view.file("/etc", DIR, (0, 0));
+            bench.view.link("/conf", "/etc");
+            for (name, expected) in [
+                ("/conf/a", "/etc/a: read"),
+                ("/conf/no/such/../dir/./x", "/etc/no/dir/x: read"),
+                ("none/x/", "/work/none/x: read"),
+                ("/../..", "/: list"),
+            ] {
+                let at = bench.text(name);
+                let facts = bench.fail("openat", &[CWD, at, 0, 0], libc::ENOENT);
+                assert_eq!(files(&facts), [expected], "{abi} {name}");
+            }
+            let empty = bench.text("");
+            assert_eq!(bench.fail("openat", &[CWD, empty, 0, 0], libc::ENOENT), []);
+            assert_eq!(bench.fail("openat", &[CWD, 0x10, 0, 0], libc::EFAULT), []);
+            assert_eq!(bench.gaps(), []);
+            assert_eq!(bench.call(stat_name(abi), &stat_args(abi)), []);
+            assert_eq!(bench.gaps(), [GapKind::Unreadable]);
+        }
+    }
+
+    fn stat_name(abi: Abi) -> &'static str {
+        if abi == Abi::I386 { "stat64" } else { "newfstatat" }
+    }
+
+    fn stat_args(abi: Abi) -> Vec<u64> {
+        if abi == Abi::I386 { vec![0x10, 0] } else { vec![CWD, 0x10, 0, 0] }
+    }
+
+    #[test]
+    fn nameless_things_are_no_files() {
+        let mut bench = Bench::new(Abi::X86_64);
+        bench.view.open_nameless(3, "pipe:[5]");
+        assert_eq!(bench.call("fchmod", &[3, 0o600]), []);
+        assert_eq!(bench.call("flock", &[3, 2]), []);
+        let name = bench.text("/work");
+        assert_eq!(bench.effect("openat", &[CWD, name, 0], Outcome::Returned(3), |_| ()), []);
+    }
+
+    #[test]
+    fn open_descriptors_are_not_looked_at_again() {
+        let mut bench = Bench::new(Abi::X86_64);
+        let empty = bench.text("");
+        let before = bench.view.questions.get();
+        assert_eq!(bench.call("newfstatat", &[3, empty, 0, 0x1000]), []);
+        assert_eq!(bench.view.questions.get(), before);
+    }
+
+    #[test]
+    fn locks_and_leases() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            bench.view.file("/work/f", FILE, (7, 7));
+            bench.view.open(3, "/work/f");
+            let fcntl = if abi == Abi::I386 { "fcntl64" } else { "fcntl" };
+            for command in [6, 7, 37, 38] {
+                assert_eq!(files(&bench.call(fcntl, &[3, command])), ["/work/f: lock"], "{abi}");
+            }
+            assert_eq!(bench.call(fcntl, &[3, 3]), []);
+            assert_eq!(files(&bench.call("flock", &[3, 2])), ["/work/f: lock"]);
+            let lease = operations(&bench.call(fcntl, &[3, 1024, 1]));
+            assert!(matches!(&lease[..], [Operation::Privileged { capability: Capability::Lease, .. }]));
+        }
+    }
+
+    fn access_denied(name: &str, wanted: u8, mode: u32, owner: (u32, u32)) -> Operation {
+        Operation::FileAccess { path: path(name), wanted, mode, owner }
+    }
+
+    #[test]
+    fn root_needs_no_capability_for_its_own() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            bench.view.file("/work/f", libc::S_IFREG | 0o600, (0, 0));
+            bench.view.file("/work/theirs", libc::S_IFREG | 0o640, (7, 7));
+            bench.view.file("/work/home", libc::S_IFDIR | 0o700, (7, 7));
+            bench.view.file("/work/home/f", libc::S_IFREG | 0o644, (7, 7));
+            let facts = open(&mut bench, "f", libc::O_RDWR, |view| view.open(3, "/work/f"));
+            assert_eq!(operations(&facts), []);
+            let facts = open(&mut bench, "theirs", libc::O_RDWR, |view| view.open(3, "/work/theirs"));
+            assert_eq!(operations(&facts), [access_denied("/work/theirs", 6, libc::S_IFREG | 0o640, (7, 7))]);
+            let facts = open(&mut bench, "home/f", libc::O_RDONLY, |view| view.open(3, "/work/home/f"));
+            assert_eq!(operations(&facts), [access_denied("/work/home", 1, libc::S_IFDIR | 0o700, (7, 7))]);
+            let facts = open(&mut bench, "home/n", libc::O_CREAT | libc::O_WRONLY, |view| {
+                view.file("/work/home/n", libc::S_IFREG | 0o600, (0, 0));
+                view.open(3, "/work/home/n");
+            });
+            let home = |wanted| access_denied("/work/home", wanted, libc::S_IFDIR | 0o700, (7, 7));
+            assert_eq!(operations(&facts), [home(1), home(2)]);
+        }
+    }
+
+    #[test]
+    fn an_ordinary_user_is_checked_only_when_refused() {
+        let mut bench = Bench::user(Abi::X86_64);
+        bench.view.file("/work/f", libc::S_IFREG | 0o600, (0, 0));
+        let name = bench.text("f");
+        let facts = bench.fail("openat", &[CWD, name, 0], libc::EACCES);
+        assert_eq!(operations(&facts), [access_denied("/work/f", 4, libc::S_IFREG | 0o600, (0, 0))]);
+        assert_eq!(files(&facts), ["/work/f: read"]);
+        // An access list granted it.
+        let before = bench.view.questions.get();
+        let facts = open(&mut bench, "f", libc::O_RDONLY, |view| view.open(3, "/work/f"));
+        assert_eq!(operations(&facts), []);
+        assert!(bench.view.questions.get() - before <= 2);
+    }
+
+    #[test]
+    fn access_lists_are_judged_too() {
+        let mut bench = Bench::user(Abi::X86_64);
+        bench.becomes(|who| who.effective = u64::MAX);
+        bench.view.file("/work/f", libc::S_IFREG | 0o660, (0, 0));
+        let mut list = vec![2, 0, 0, 0];
+        list.extend([1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 6, 0, 0xe8, 3, 0, 0]);
+        list.extend([4, 0, 0, 0, 255, 255, 255, 255, 16, 0, 6, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255]);
+        bench.view.attributes.borrow_mut().insert((path("/work/f"), "system.posix_acl_access".to_owned()), list);
+        let facts = open(&mut bench, "f", libc::O_RDWR, |view| view.open(3, "/work/f"));
+        assert_eq!(operations(&facts), []);
+    }
+
+    #[test]
+    fn another_user_namespace_has_its_own_rules() {
+        let mut bench = Bench::new(Abi::X86_64);
+        bench.becomes(|who| who.foreign_user_namespace = true);
+        bench.view.file("/work/f", libc::S_IFREG, (7, 7));
+        let facts = open(&mut bench, "f", libc::O_RDWR, |view| view.open(3, "/work/f"));
+        assert_eq!(operations(&facts), []);
+        let name = bench.text("null");
+        assert_eq!(operations(&bench.call("mknod", &[name, u64::from(libc::S_IFCHR), 0x103])), []);
+    }
+
+    #[test]
+    fn real_ids_decide_what_access_answers() {
+        let mut bench = Bench::new(Abi::X86_64);
+        bench.view.file("/work/f", libc::S_IFREG | 0o600, (0, 0));
+        bench.becomes(|who| who.uid[0] = 7);
+        let name = bench.text("f");
+        let asked = operations(&bench.call("faccessat2", &[CWD, name, 4, 0]));
+        assert_eq!(asked, [access_denied("/work/f", 4, libc::S_IFREG | 0o600, (0, 0))]);
+        assert_eq!(operations(&bench.call("faccessat2", &[CWD, name, 4, 0x200])), []);
+    }
+
+    #[test]
+    fn marks_of_fanotify_have_a_wide_mask() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            let name = bench.text("/work");
+            let args = if abi == Abi::I386 { [3, 1, 8, 0, CWD, name] } else { [3, 1, 8, CWD, name, 0] };
+            assert_eq!(files(&bench.call("fanotify_mark", &args)), ["/work: read"], "{abi}");
         }
     }
 }

@@ -58,7 +58,7 @@ fn process_behind(scene: &Scene<'_>, fd: i32) -> Option<i32> {
 
 /// Says that a signal was sent, and whether its sender is another user (`kill_ok_by_cred`, `kernel/signal.c`).
 fn send(scene: &mut Scene<'_>, signal: i32, process: i32) {
-    let to = scene.processes.target(scene.tid, process);
+    let to = scene.workload.processes.target(scene.tid, process);
     let itself = to == SignalTarget::Itself;
     scene.say(Fact::Signal(SignalFact { signal, to }));
     let Some((who, target)) = scene.credentials().zip(scene.view.process(process).ok()).filter(|_| !itself) else {
@@ -223,7 +223,7 @@ impl Decode for Compare {
 
 /// Says that another task is looked into, and whether its ids are others (`__ptrace_may_access`, `kernel/ptrace.c`).
 fn trace(scene: &mut Scene<'_>, process: i32, read_only: bool) {
-    let to = scene.processes.target(scene.tid, process);
+    let to = scene.workload.processes.target(scene.tid, process);
     if to == SignalTarget::Itself {
         return;
     }
@@ -265,6 +265,110 @@ impl Decode for Ring {
     fn leave(&self, scene: &mut Scene<'_>, outcome: Outcome) {
         if matches!(outcome, Outcome::Returned(_)) {
             scene.gap(GapKind::IoUring, "io_uring was set up: what it does is not a system call and was not seen");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::Abi;
+    use crate::decode::fake::{Bench, operations, path};
+    use crate::event::{Credentials, Ended, Origin, Sink, Tid};
+
+    fn signals(facts: &[Fact]) -> Vec<SignalFact> {
+        let signals =
+            facts.iter().filter_map(|fact| if let Fact::Signal(signal) = fact { Some(signal.clone()) } else { None });
+        signals.collect()
+    }
+
+    fn admin(what: &str) -> Operation {
+        Operation::Privileged { capability: Capability::SysAdmin, what: what.to_owned() }
+    }
+
+    #[test]
+    fn signals_have_receivers() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::user(abi);
+            bench.decoder.born(Tid(101), Origin::Thread(Bench::TID), &bench.view);
+            bench.decoder.born(Tid(200), Origin::Process(Bench::TID), &bench.view);
+            bench.view.others.borrow_mut().insert(200, Credentials { uid: [1000; 4], ..Credentials::default() });
+            bench.view.others.borrow_mut().insert(1, Credentials::default());
+            let mut to = |name: &str, args: &[u64]| signals(&bench.call(name, args))[0].clone();
+            let program = || SignalTarget::Program(path("/bin/prog"));
+            for (target, expected) in [(100, SignalTarget::Itself), (200, program()), (1, SignalTarget::Outside)] {
+                assert_eq!(to("kill", &[target, 15]), SignalFact { signal: 15, to: expected.clone() }, "{abi}");
+                assert_eq!(to("tgkill", &[target, target, 9]), SignalFact { signal: 9, to: expected.clone() });
+                assert_eq!(to("rt_sigqueueinfo", &[target, 0, 0]), SignalFact { signal: 0, to: expected });
+            }
+            assert_eq!(to("tkill", &[101, 33]).to, SignalTarget::Itself);
+            for group in [0, u64::MAX, (-200i64).cast_unsigned()] {
+                assert_eq!(to("kill", &[group, 1]).to, SignalTarget::Group);
+            }
+            assert_eq!(operations(&bench.call("kill", &[200, 15])), []);
+            let kill = Operation::Kill { sender: (1000, 1000), receiver: (0, 0) };
+            assert_eq!(operations(&bench.call("kill", &[1, 0])), std::slice::from_ref(&kill));
+            bench.view.proc.borrow_mut().insert("self/fdinfo/9".to_owned(), b"pos:\t0\nPid:\t1\nNSpid:\t1\n".to_vec());
+            assert_eq!(operations(&bench.call("pidfd_send_signal", &[9, 15, 0, 0])), [kill]);
+            bench.decoder.gone(Tid(200), Ended::Exited(0));
+            assert_eq!(signals(&bench.call("kill", &[200, 15]))[0].to, SignalTarget::Outside);
+        }
+    }
+
+    #[test]
+    fn namespaces_are_made_and_joined() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            let made = |kind| Fact::Namespace(NamespaceFact { kind, joined: false });
+            let facts = bench.call("unshare", &[0x0002_0080]);
+            assert!([NamespaceKind::Mount, NamespaceKind::Time].into_iter().all(|kind| facts.contains(&made(kind))));
+            assert_eq!(operations(&facts), [admin("new mount namespace"), admin("new time namespace")], "{abi}");
+            assert_eq!(operations(&bench.call("unshare", &[0x1002_0000])), [], "with its own user namespace");
+            assert_eq!(bench.call("clone", &[0x91]), [], "an exit signal is no flag");
+            assert_eq!(bench.call("clone", &[0x2000_0011])[0], made(NamespaceKind::Pid));
+            let arguments = bench.words(&[0x80, 0, 0, 0]);
+            assert_eq!(bench.call("clone3", &[arguments, 88])[0], made(NamespaceKind::Time));
+            bench.view.open_nameless(4, "net:[4026531840]");
+            let joined = Fact::Namespace(NamespaceFact { kind: NamespaceKind::Network, joined: true });
+            assert_eq!(bench.call("setns", &[4, 0])[0], joined);
+            assert_eq!(bench.call("setns", &[5, 0x4000_0000])[0], joined);
+        }
+    }
+
+    #[test]
+    fn tracing_is_a_gap() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::user(abi);
+            bench.view.others.borrow_mut().insert(7, Credentials::default());
+            let trace = |read_only, to| Fact::Trace(TraceFact { read_only, to });
+            assert_eq!(bench.call("ptrace", &[0]), [trace(false, SignalTarget::Itself)], "{abi}");
+            assert_eq!(bench.gaps(), [GapKind::TracesItself]);
+            let facts = bench.call("ptrace", &[16, 7]);
+            assert_eq!(facts[0], trace(false, SignalTarget::Outside));
+            assert_eq!(operations(&facts).len(), 1);
+            assert_eq!(bench.call("process_vm_readv", &[7])[0], trace(false, SignalTarget::Outside));
+            assert_eq!(bench.call("kcmp", &[7, 100, 0])[0], trace(true, SignalTarget::Outside));
+            assert_eq!(bench.call("process_vm_readv", &[100]), []);
+        }
+    }
+
+    #[test]
+    fn filters_need_no_new_privs() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::user(abi);
+            assert_eq!(operations(&bench.call("seccomp", &[1, 0, 0])).len(), 1, "{abi}");
+            assert_eq!(bench.call("seccomp", &[2, 0, 0]), [], "asking which actions there are");
+        }
+    }
+
+    #[test]
+    fn rings_are_gaps_when_they_are_made() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::user(abi);
+            bench.fail("io_uring_setup", &[8, 0], libc::EPERM);
+            assert_eq!(bench.gaps(), [], "{abi}");
+            bench.call("io_uring_setup", &[8, 0]);
+            assert_eq!(bench.gaps(), [GapKind::IoUring], "{abi}");
         }
     }
 }

@@ -74,8 +74,8 @@ mod tests {
         quiet.known().calls.remove(&number)
     }
 
-    fn with(registers: &[(u8, u64)], values: &[u64]) -> Option<Known> {
-        Some(Known::Values { registers: registers.to_vec(), seen: BTreeSet::from([values.to_vec()]) })
+    fn with(registers: &[(u8, u64)], values: &[u64]) -> Known {
+        Known::Values { registers: registers.to_vec(), seen: BTreeSet::from([values.to_vec()]) }
     }
 
     const INT: u64 = 0xffff_ffff;
@@ -88,12 +88,12 @@ mod tests {
 
     #[test]
     fn scalars_are_quiet_by_value() {
-        assert_eq!(known("ioctl", &[(1, 0x5401)]), with(&[(1, INT)], &[0x5401]));
-        assert_eq!(known("fcntl", &[(1, 3)]), with(&[(1, INT)], &[3]));
-        assert_eq!(known("mmap", &[(2, 3)]), with(&[(2, INT)], &[3]));
-        assert_eq!(known("prctl", &[(0, 15)]), with(&[(0, INT), (1, INT)], &[15]));
-        assert_eq!(known("sendto", &[]), with(&[(4, u64::MAX)], &[0]));
-        assert_eq!(known("clone", &[(0, 0x0120_0011)]), with(&[(0, INT)], &[0x0120_0011]));
+        assert_eq!(known("ioctl", &[(1, 0x5401)]), Some(with(&[(1, INT)], &[0x5401])));
+        assert_eq!(known("fcntl", &[(1, 3)]), Some(with(&[(1, INT)], &[3])));
+        assert_eq!(known("mmap", &[(2, 3)]), Some(with(&[(2, INT)], &[3])));
+        assert_eq!(known("prctl", &[(0, 15)]), Some(with(&[(0, INT), (1, INT)], &[15])));
+        assert_eq!(known("sendto", &[]), Some(with(&[(4, u64::MAX)], &[0])));
+        assert_eq!(known("clone", &[(0, 0x0120_0011)]), Some(with(&[(0, INT)], &[0x0120_0011])));
     }
 
     #[test]

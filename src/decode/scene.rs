@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
-use super::processes::Processes;
 use super::read::{self, Memory};
+use super::standing::Standing;
 use super::table::Values;
+use super::workload::Workload;
 use crate::abi::{Abi, Syscall};
-use crate::event::{Base, Credentials, Inode, Outcome, Resolved, Target, TaskView, Tid};
+use crate::event::{Base, Credentials, Descriptor, Inode, Outcome, Resolved, Target, TaskView, Tid};
 use crate::fact::{Access, CapabilitySet, Check, Fact, FileFact, Gap, GapKind, Operation};
 use crate::path::AbsPath;
 
@@ -65,6 +66,8 @@ pub(super) enum Kept {
     Program(Box<Resolved>),
     /// The credentials before the call.
     Credentials(Rc<Credentials>),
+    /// That the kernel is to choose a port.
+    AnyPort,
 }
 
 /// One call of a stopped task.
@@ -79,10 +82,10 @@ pub(super) struct Scene<'a> {
     pub(super) name: &'static str,
     /// Its arguments.
     pub(super) args: [u64; 6],
-    /// The workload's processes.
-    pub(super) processes: &'a Processes,
-    /// The task's credentials, once asked for.
-    pub(super) credentials: &'a mut Option<Rc<Credentials>>,
+    /// What is known of the whole workload.
+    pub(super) workload: &'a mut Workload,
+    /// The task's credentials.
+    pub(super) standing: &'a mut Standing,
     /// What is said and kept.
     pub(super) notes: &'a mut Notes,
 }
@@ -130,15 +133,12 @@ impl Scene<'_> {
 
     /// The task's credentials.
     pub(super) fn credentials(&mut self) -> Option<Rc<Credentials>> {
-        if self.credentials.is_none() {
-            *self.credentials = self.view.credentials().ok().map(Rc::new);
-        }
-        self.credentials.clone()
+        self.standing.credentials(self.view)
     }
 
     /// Asks for the credentials anew next time: the call may have changed them.
     pub(super) fn forget_credentials(&mut self) {
-        *self.credentials = None;
+        self.standing.forget();
     }
 
     /// Says a fact.
@@ -189,13 +189,7 @@ impl Scene<'_> {
 
     /// The named file behind an open descriptor; `None` for a pipe, a socket and the like.
     pub(super) fn open_file(&self, fd: i32) -> Option<Resolved> {
-        let descriptor = self.view.descriptor(fd).ok()?;
-        match descriptor.target {
-            Target::Path(path) | Target::Deleted(path) => {
-                Some(Resolved { path, inode: Some(descriptor.inode), searched: Vec::new() })
-            }
-            Target::Nameless(_) => None,
-        }
+        self.view.descriptor(fd).ok().and_then(named)
     }
 
     /// Follows a path to its end or, where it breaks off, as far as it leads and on by its names: the path that it
@@ -218,6 +212,16 @@ impl Scene<'_> {
             }
         }
         None
+    }
+}
+
+/// The file that a descriptor refers to, when it has or had a name.
+pub(super) fn named(descriptor: Descriptor) -> Option<Resolved> {
+    match descriptor.target {
+        Target::Path(path) | Target::Deleted(path) => {
+            Some(Resolved { path, inode: Some(descriptor.inode), searched: Vec::new() })
+        }
+        Target::Nameless(_) => None,
     }
 }
 

@@ -17,7 +17,7 @@ fn better(scene: &mut Scene<'_>, what: impl Into<String>, within_limit: bool) {
 /// Whether argument `index` names a process that is not the caller's.
 fn foreign(scene: &Scene<'_>, index: usize) -> bool {
     let process = scene.int(index);
-    process > 0 && scene.processes.target(scene.tid, process) != SignalTarget::Itself
+    process > 0 && scene.workload.processes.target(scene.tid, process) != SignalTarget::Itself
 }
 
 /// Says that the process in argument `index` belongs to another user (`check_same_owner`, `kernel/sched`).
@@ -191,5 +191,97 @@ fn set_limit(scene: &mut Scene<'_>, resource: u32, hard: u64, other: bool) {
     let before = usize::try_from(resource).ok().and_then(|resource| memory::limit(scene, resource));
     if let Some((_, from)) = before.filter(|(_, from)| !other && hard > *from) {
         scene.check(Operation::RaiseLimit { resource, from, to: hard });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::Abi;
+    use crate::decode::fake::{Bench, operations};
+    use crate::event::Credentials;
+
+    fn bench(abi: Abi) -> Bench {
+        let bench = Bench::user(abi);
+        let lines = (0..16).map(|resource| {
+            let value = match resource {
+                7 => "1024 4096",
+                13 => "25 25",
+                14 => "10 10",
+                _ => "unlimited unlimited",
+            };
+            format!("{:<26}{value} units", format!("Max resource {resource}"))
+        });
+        let limits: Vec<String> = std::iter::once("header".to_owned()).chain(lines).collect();
+        let stat = format!("7 (a) b) S{} 5 1 0", " 0".repeat(15));
+        bench.view.proc.borrow_mut().insert("self/limits".to_owned(), limits.join("\n").into());
+        bench.view.proc.borrow_mut().insert("self/stat".to_owned(), stat.into());
+        bench.view.others.borrow_mut().insert(7, Credentials::default());
+        bench
+    }
+
+    fn asked(what: &str, within_limit: bool) -> Operation {
+        Operation::Schedule { what: what.to_owned(), within_limit }
+    }
+
+    #[test]
+    fn a_lower_nice_value_is_a_privilege() {
+        for abi in Abi::ALL {
+            let mut bench = bench(abi);
+            let mut set = |to: i64| operations(&bench.call("setpriority", &[0, 0, to.cast_unsigned()]));
+            assert_eq!(set(5), [], "{abi}");
+            assert_eq!(set(19), []);
+            assert_eq!(set(0), [asked("nice 0", true)]);
+            assert_eq!(set(-5), [asked("nice -5", true)]);
+            assert_eq!(set(-100), [asked("nice -20", false)]);
+            assert_eq!(
+                operations(&bench.call("setpriority", &[0, 7, 10])),
+                [asked("priority of another user's process", false)]
+            );
+        }
+        let mut bench = bench(Abi::I386);
+        assert_eq!(operations(&bench.call("nice", &[5])), []);
+        assert_eq!(operations(&bench.call("nice", &[(-6i64).cast_unsigned()])), [asked("nice -1", true)]);
+    }
+
+    #[test]
+    fn real_time_policies_are_privileges() {
+        for abi in Abi::ALL {
+            let mut bench = bench(abi);
+            let [ten, eleven, none] = [10, 11, 0].map(|priority| bench.words(&[priority]));
+            assert_eq!(operations(&bench.call("sched_setscheduler", &[0, 0, none])), [], "{abi}");
+            assert_eq!(operations(&bench.call("sched_setscheduler", &[0, 1, ten])), [asked("SCHED_FIFO 10", true)]);
+            let reset = 0x4000_0002;
+            assert_eq!(
+                operations(&bench.call("sched_setscheduler", &[0, reset, eleven])),
+                [asked("SCHED_RR 11", false)]
+            );
+            assert_eq!(operations(&bench.call("sched_setparam", &[0, none])), []);
+            let attributes = bench.words(&[48, 6, 0, 0, 0, 0, 0, 0]);
+            assert_eq!(operations(&bench.call("sched_setattr", &[0, attributes, 0])), [asked("SCHED_DEADLINE", false)]);
+            let attributes = bench.words(&[48, 0, 0, 0, (-1i32).cast_unsigned(), 0]);
+            assert_eq!(operations(&bench.call("sched_setattr", &[0, attributes, 0])), [asked("nice -1", true)]);
+            assert_eq!(operations(&bench.call("ioprio_set", &[1, 0, 1 << 13])).len(), 1);
+            assert_eq!(operations(&bench.call("ioprio_set", &[1, 0, 2 << 13])), []);
+            assert_eq!(operations(&bench.call("sched_setaffinity", &[7, 8, 0])).len(), 1);
+            assert_eq!(operations(&bench.call("sched_setaffinity", &[100, 8, 0])), []);
+        }
+    }
+
+    #[test]
+    fn limits_are_raised_and_lowered() {
+        for abi in Abi::ALL {
+            let mut bench = bench(abi);
+            let limit = |hard: u32| if abi == Abi::I386 { vec![1, hard] } else { vec![1, 0, hard, 0] };
+            let raise = Operation::RaiseLimit { resource: 7, from: 4096, to: 5000 };
+            let fact = |hard| Fact::Limit(LimitFact { resource: 7, hard });
+            let [same, more] = [4096, 5000].map(|hard| bench.words(&limit(hard)));
+            assert_eq!(bench.call("setrlimit", &[7, same]), [fact(4096)], "{abi}");
+            let facts = bench.call("setrlimit", &[7, more]);
+            assert_eq!((facts[0].clone(), operations(&facts)), (fact(5000), vec![raise.clone()]));
+            let wide = bench.words(&[1, 0, 5000, 0]);
+            assert_eq!(operations(&bench.call("prlimit64", &[0, 7, wide, 0])), [raise], "{abi}");
+            assert_eq!(bench.call("prlimit64", &[0, 7, 0, 0x1000]), []);
+        }
     }
 }

@@ -6,9 +6,9 @@ use smallvec::SmallVec;
 
 use super::device::{always, when};
 use super::ident::{Form, Kind, SetIds};
-use super::path::stat;
+use super::path::{Flags, stat};
 use super::scene::{At, Decode};
-use super::{device, exec, ident, memory, metadata, mount, multiplex, net, path, process, schedule};
+use super::{device, exec, ident, memory, metadata, mount, multiplex, name, net, path, process, schedule};
 use crate::abi::Abi;
 use crate::fact::{Access, Capability, NetworkOperation};
 
@@ -20,6 +20,9 @@ pub(super) type Values = SmallVec<[(u8, u64); 3]>;
 
 /// The low half of a register: an `int`.
 const INT: u64 = 0xffff_ffff;
+
+/// What `creat(2)` does.
+const CREAT: i32 = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
 
 /// Every call with a decoder, sorted by name. Calls of i386 whose first form took 16-bit ids or short
 /// offsets stand here in both forms.
@@ -45,7 +48,7 @@ static DECODERS: &[(&str, &dyn Decode)] = &[
     ("clone", &process::Unshare { signal: true }),
     ("clone3", &process::Clone3),
     ("connect", &net::Connect),
-    ("creat", &path::Creat),
+    ("creat", &path::Open { dirfd: None, path: 0, flags: Flags::Fixed(CREAT) }),
     ("delete_module", &always(Capability::SysModule, "remove a kernel module")),
     ("execve", &exec::Exec { at: At::cwd(0) }),
     ("execveat", &exec::Exec { at: At::dir(0, 1).flags(4) }),
@@ -62,6 +65,8 @@ static DECODERS: &[(&str, &dyn Decode)] = &[
     ("fcntl", &path::Fcntl),
     ("fcntl64", &path::Fcntl),
     ("fgetxattr", &metadata::Attribute { at: At::open(0), name: Some(1), change: false }),
+    ("file_getattr", &stat(At::dir(0, 1).flags(4))),
+    ("file_setattr", &metadata::Attribute { at: At::dir(0, 1).flags(4), name: None, change: true }),
     ("finit_module", &device::LoadModule),
     ("flistxattr", &metadata::Attribute { at: At::open(0), name: None, change: false }),
     ("flock", &path::Lock),
@@ -77,6 +82,7 @@ static DECODERS: &[(&str, &dyn Decode)] = &[
     ("futimesat", &metadata::Utime { at: At::dir(0, 1), times: 2, nanos: false }),
     ("get_robust_list", &process::Inspect { process: 0, descriptor: false, read_only: true }),
     ("getxattr", &metadata::Attribute { at: At::cwd(0), name: Some(1), change: false }),
+    ("getxattrat", &metadata::Attribute { at: At::dir(0, 1).flags(2), name: Some(3), change: false }),
     ("init_module", &always(Capability::SysModule, "load a kernel module")),
     ("inotify_add_watch", &path::Use { at: At::cwd(1), access: Access::READ, need: 4 }),
     ("io_uring_setup", &process::Ring),
@@ -91,10 +97,11 @@ static DECODERS: &[(&str, &dyn Decode)] = &[
     ("lchown", &metadata::Chown { at: At::cwd(0).nofollow(), owner: 1 }),
     ("lchown32", &metadata::Chown { at: At::cwd(0).nofollow(), owner: 1 }),
     ("lgetxattr", &metadata::Attribute { at: At::cwd(0).nofollow(), name: Some(1), change: false }),
-    ("link", &path::Link { from: At::cwd(0).nofollow(), to: At::cwd(1) }),
-    ("linkat", &path::Link { from: At::dir(0, 1).nofollow().flags(4), to: At::dir(2, 3) }),
+    ("link", &name::Link { from: At::cwd(0).nofollow(), to: At::cwd(1) }),
+    ("linkat", &name::Link { from: At::dir(0, 1).nofollow().flags(4), to: At::dir(2, 3) }),
     ("listen", &net::Listen),
     ("listxattr", &metadata::Attribute { at: At::cwd(0), name: None, change: false }),
+    ("listxattrat", &metadata::Attribute { at: At::dir(0, 1).flags(2), name: None, change: false }),
     ("llistxattr", &metadata::Attribute { at: At::cwd(0).nofollow(), name: None, change: false }),
     ("lookup_dcookie", &always(Capability::SysAdmin, "look up a directory entry cookie")),
     ("lremovexattr", &metadata::Attribute { at: At::cwd(0).nofollow(), name: Some(1), change: true }),
@@ -102,10 +109,10 @@ static DECODERS: &[(&str, &dyn Decode)] = &[
     ("lstat", &stat(At::cwd(0).nofollow())),
     ("lstat64", &stat(At::cwd(0).nofollow())),
     ("migrate_pages", &process::Inspect { process: 0, descriptor: false, read_only: true }),
-    ("mkdir", &path::Make { at: At::cwd(0), directory: true }),
-    ("mkdirat", &path::Make { at: At::dir(0, 1), directory: true }),
-    ("mknod", &path::MakeNode { at: At::cwd(0), mode: 1 }),
-    ("mknodat", &path::MakeNode { at: At::dir(0, 1), mode: 2 }),
+    ("mkdir", &name::Make { at: At::cwd(0), directory: true }),
+    ("mkdirat", &name::Make { at: At::dir(0, 1), directory: true }),
+    ("mknod", &name::MakeNode { at: At::cwd(0), mode: 1 }),
+    ("mknodat", &name::MakeNode { at: At::dir(0, 1), mode: 2 }),
     ("mlock", &memory::Lock),
     ("mlock2", &memory::Lock),
     ("mlockall", &memory::LockAll),
@@ -121,11 +128,12 @@ static DECODERS: &[(&str, &dyn Decode)] = &[
     ("nice", &schedule::Nice),
     ("oldlstat", &stat(At::cwd(0).nofollow())),
     ("oldstat", &stat(At::cwd(0))),
-    ("open", &path::Open { dirfd: None, path: 0, flags: 1 }),
+    ("open", &path::Open { dirfd: None, path: 0, flags: Flags::Argument(1) }),
     ("open_by_handle_at", &path::OpenByHandle),
     ("open_tree", &mount::OpenTree),
-    ("openat", &path::Open { dirfd: Some(0), path: 1, flags: 2 }),
-    ("openat2", &path::Open2),
+    ("open_tree_attr", &mount::OpenTree),
+    ("openat", &path::Open { dirfd: Some(0), path: 1, flags: Flags::Argument(2) }),
+    ("openat2", &path::Open { dirfd: Some(0), path: 1, flags: Flags::How(2) }),
     ("perf_event_open", &when(Capability::Perfmon, "watch performance events", device::watches_kernel)),
     ("pidfd_getfd", &process::Inspect { process: 0, descriptor: true, read_only: false }),
     ("pidfd_send_signal", &process::SignalDescriptor),
@@ -143,10 +151,11 @@ static DECODERS: &[(&str, &dyn Decode)] = &[
     ("readlinkat", &stat(At::dir(0, 1).nofollow())),
     ("reboot", &always(Capability::SysBoot, "reboot")),
     ("removexattr", &metadata::Attribute { at: At::cwd(0), name: Some(1), change: true }),
-    ("rename", &path::Rename { from: At::cwd(0), to: At::cwd(1), flags: None }),
-    ("renameat", &path::Rename { from: At::dir(0, 1), to: At::dir(2, 3), flags: None }),
-    ("renameat2", &path::Rename { from: At::dir(0, 1), to: At::dir(2, 3), flags: Some(4) }),
-    ("rmdir", &path::Remove { at: At::cwd(0) }),
+    ("removexattrat", &metadata::Attribute { at: At::dir(0, 1).flags(2), name: Some(3), change: true }),
+    ("rename", &name::Rename { from: At::cwd(0), to: At::cwd(1), flags: None }),
+    ("renameat", &name::Rename { from: At::dir(0, 1), to: At::dir(2, 3), flags: None }),
+    ("renameat2", &name::Rename { from: At::dir(0, 1), to: At::dir(2, 3), flags: Some(4) }),
+    ("rmdir", &name::Remove { at: At::cwd(0) }),
     ("rt_sigqueueinfo", &process::Signal { to: 0, number: 1, groups: false }),
     ("rt_tgsigqueueinfo", &process::Signal { to: 1, number: 2, groups: false }),
     ("sched_setaffinity", &schedule::Affinity),
@@ -183,6 +192,7 @@ static DECODERS: &[(&str, &dyn Decode)] = &[
     ("setuid", &SetIds { kind: Kind::User, form: Form::All }),
     ("setuid32", &SetIds { kind: Kind::User, form: Form::All }),
     ("setxattr", &metadata::Attribute { at: At::cwd(0), name: Some(1), change: true }),
+    ("setxattrat", &metadata::Attribute { at: At::dir(0, 1).flags(2), name: Some(3), change: true }),
     ("socket", &net::Create { operation: NetworkOperation::Create }),
     ("socketpair", &net::Create { operation: NetworkOperation::Pair }),
     ("stat", &stat(At::cwd(0))),
@@ -193,8 +203,8 @@ static DECODERS: &[(&str, &dyn Decode)] = &[
     ("stime", &always(Capability::SysTime, "set the clock")),
     ("swapoff", &mount::Guarded { at: At::cwd(0), access: Access::READ.union(Access::WRITE), capability: Capability::SysAdmin, what: "swap off" }),
     ("swapon", &mount::Guarded { at: At::cwd(0), access: Access::READ.union(Access::WRITE), capability: Capability::SysAdmin, what: "swap on" }),
-    ("symlink", &path::Make { at: At::cwd(1), directory: false }),
-    ("symlinkat", &path::Make { at: At::dir(1, 2), directory: false }),
+    ("symlink", &name::Make { at: At::cwd(1), directory: false }),
+    ("symlinkat", &name::Make { at: At::dir(1, 2), directory: false }),
     ("syslog", &when(Capability::Syslog, "use the kernel's log", device::reads_log)),
     ("tgkill", &process::Signal { to: 1, number: 2, groups: false }),
     ("timer_create", &when(Capability::WakeAlarm, "a timer that wakes the machine", device::wakes)),
@@ -204,8 +214,8 @@ static DECODERS: &[(&str, &dyn Decode)] = &[
     ("truncate64", &path::Use { at: At::cwd(0), access: Access::WRITE, need: 2 }),
     ("umount", &mount::Umount),
     ("umount2", &mount::Umount),
-    ("unlink", &path::Remove { at: At::cwd(0) }),
-    ("unlinkat", &path::Remove { at: At::dir(0, 1) }),
+    ("unlink", &name::Remove { at: At::cwd(0) }),
+    ("unlinkat", &name::Remove { at: At::dir(0, 1) }),
     ("unshare", &process::Unshare { signal: false }),
     ("uselib", &path::Use { at: At::cwd(0), access: Access::READ.union(Access::MAP_EXEC), need: 5 }),
     ("userfaultfd", &when(Capability::SysPtrace, "handle the kernel's page faults", device::handles_kernel_faults)),

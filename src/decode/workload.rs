@@ -1,10 +1,41 @@
-//! Which task belongs to which process of the workload, and what each process runs.
+//! What is known of the whole workload: which task belongs to which process, what each process runs, and which ports the
+//! kernel chose for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::event::Tid;
 use crate::fact::SignalTarget;
 use crate::path::AbsPath;
+
+/// What is known of the whole workload.
+#[derive(Default)]
+pub(super) struct Workload {
+    /// Its processes.
+    pub(super) processes: Processes,
+    /// Its ports.
+    pub(super) ports: ChosenPorts,
+}
+
+/// Ports that the kernel chose, another one in each run: they are told as 0.
+#[derive(Default)]
+pub(super) struct ChosenPorts(HashSet<u16>);
+
+impl ChosenPorts {
+    /// The kernel chose `port` for a socket that asked for any.
+    pub(super) fn chosen(&mut self, port: u16) {
+        self.0.insert(port);
+    }
+
+    /// A socket asked for `port` by its number.
+    pub(super) fn asked_for(&mut self, port: u16) {
+        self.0.remove(&port);
+    }
+
+    /// `port` as it is told.
+    pub(super) fn told(&self, port: u16) -> u16 {
+        if self.0.contains(&port) { 0 } else { port }
+    }
+}
 
 /// The workload's processes, by the thread id of their first thread (in the learner's pid namespace).
 #[derive(Default)]
