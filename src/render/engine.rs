@@ -41,8 +41,7 @@ impl Templates {
 
     /// Writes what the template of this file makes of `view`.
     pub(super) fn render(&self, file: &str, view: Value, to: impl Write) -> Result<(), RenderError> {
-        let context = Context::wraps(view).map_err(|error| failed(file, error))?;
-        self.0.render_with_context_to_write(file, &context, to).map_err(|error| failed(file, error))
+        self.0.render_with_context_to_write(file, &Context::from(view), to).map_err(|error| failed(file, error))
     }
 }
 

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::infer::Pattern;
 use crate::infer::globs::{Piece, Variable};
@@ -54,6 +55,13 @@ impl Escaped {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<Escaped> for Value {
+    /// Moves the text, where `serde_json::to_value` would copy it.
+    fn from(text: Escaped) -> Self {
+        Self::String(text.0)
     }
 }
 

@@ -67,7 +67,7 @@ pub const FORMATS: &[Format] = &[
         template: "apparmor.hbs",
         text: include_str!("../../templates/apparmor.hbs"),
         policy: |needs| Box::new(AppArmor::new(needs)),
-        view: |needs, name| serde_json::to_value(context::AppArmorView::new(needs, name)),
+        view: context::apparmor,
         json: false,
     },
     Format {
