@@ -159,14 +159,15 @@ struct Section {
 }
 
 /// What `apparmor.hbs` sees. Rules are moved into it, since there may be a million.
-pub(super) fn apparmor(needs: &Needs<'_>, name: &ProfileName) -> serde_json::Result<Value> {
-    let policy = AppArmor::new(needs);
+pub(super) fn apparmor(needs: Needs<'_>, name: &ProfileName) -> serde_json::Result<Value> {
+    let policy = AppArmor::new(&needs);
     let attachment = policy.attachment.clone().map(Pattern::Literal);
     let mut view = serde_json::to_value(AppArmorView {
-        origin: header(needs, &policy, Escaped::line, &[]),
+        origin: header(&needs, &policy, Escaped::line, &[]),
         name: Escaped::word(name.as_str()),
         attachment: attachment.map(|path| Escaped::pattern(&path, Tail::File)),
     })?;
+    drop(needs);
     let filled = sections(&policy).into_iter().filter(|section| !section.rules.is_empty());
     let sections = filled.map(|Section { title, rules }| {
         let rules = rules.into_iter().map(Value::from).collect();
