@@ -114,14 +114,14 @@ fn parse_from(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Arg
 
 /// A word before `--` that is no command is most likely a program.
 fn pointing_to_dashes(error: clap::Error) -> clap::Error {
-    let word = match (error.kind(), error.get(ContextKind::InvalidArg), error.get(ContextKind::InvalidSubcommand)) {
-        (ErrorKind::UnknownArgument, Some(ContextValue::String(word)), _)
-        | (ErrorKind::InvalidSubcommand, _, Some(ContextValue::String(word))) => word,
-        _ => return error,
+    let word = match error.kind() {
+        ErrorKind::UnknownArgument => error.get(ContextKind::InvalidArg),
+        ErrorKind::InvalidSubcommand => error.get(ContextKind::InvalidSubcommand),
+        _ => None,
     };
-    if word.starts_with('-') {
+    let Some(ContextValue::String(word)) = word.filter(|word| !word.to_string().starts_with('-')) else {
         return error;
-    }
+    };
     let mut command = Args::command();
     let (word, known) = (io::visible(word), command.find_subcommand(word).is_some());
     let message = if known {

@@ -101,9 +101,9 @@ impl Outputs {
 fn read_templates(folder: &Path) -> Result<BTreeMap<String, String>> {
     let mut texts = BTreeMap::new();
     for entry in fs::read_dir(folder).with_context(|| format!("cannot open the folder {}", folder.display()))? {
-        let name = entry?.file_name();
-        if let Some(name) = name.to_str().filter(|name| name.ends_with(".hbs")) {
-            texts.insert(name.to_owned(), String::new());
+        let name = PathBuf::from(entry?.file_name());
+        if name.extension().is_some_and(|extension| extension == "hbs") {
+            texts.insert(name.to_string_lossy().into_owned(), String::new());
         }
     }
     let nested = Templates::files().filter(|file| file.contains('/') && folder.join(file).exists());

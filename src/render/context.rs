@@ -193,7 +193,7 @@ fn sections(policy: &AppArmor) -> Vec<Section> {
             &policy.signals,
             signal,
         ),
-        section("Tracing", &policy.traces, trace),
+        section("Tracing", policy.traces.iter().copied(), trace),
         section("Mounts", &policy.mounts, mount),
     ];
     sections.extend(files(&policy.files));
@@ -232,7 +232,7 @@ fn signal(to: &mut Lines, rule: &SignalRule) {
     peer(to, rule.peer);
 }
 
-fn trace(to: &mut Lines, rule: &TraceRule) {
+fn trace(to: &mut Lines, rule: TraceRule) {
     // Between processes under the same profile both ends are asked.
     to.fixed(match (rule.read_only, rule.peer) {
         (true, Peer::Own) => "ptrace (read, readby)",
