@@ -67,7 +67,7 @@ fn needed(used: &FileUse) -> (Access, Access) {
 /// Whether a file fact tells already that `path` is executed, and by whose owner.
 fn executed(record: &Record, path: &AbsPath) -> bool {
     let used = record.subjects.values().filter_map(|subject| subject.files.get(path));
-    used.into_iter().any(|used| used.ok.contains(Access::EXEC))
+    used.into_iter().any(|used| !used.directory && used.ok.contains(Access::EXEC))
 }
 
 /// One need for each pattern and kind.

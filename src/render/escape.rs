@@ -1,7 +1,7 @@
 //! The only maker of [`Escaped`] text.
 //!
 //! Names from the workload reach an output through here alone, so that a hostile one stays the name that it is: it
-//! neither ends a rule nor widens one. `apparmor_parser` reads inside quotes: `\` before each of `"\*?[]{}^,` for that
+//! neither ends a rule nor widens one. `apparmor_parser` reads inside quotes: `\` before each of `"*?[]{}^,` for that
 //! character, `\ooo` for a byte; every byte that a file name can hold is expressible so.
 
 use std::borrow::Cow;
@@ -234,8 +234,9 @@ fn push_bytes(to: &mut String, bytes: &[u8]) {
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
-                '"' | '\\' | '*' | '?' | '[' | ']' | '{' | '}' | '^' | ',' => to.extend(['\\', c]),
-                c if is_hidden(c) => octal(to, c.encode_utf8(&mut [0; 4]).as_bytes()),
+                '"' | '*' | '?' | '[' | ']' | '{' | '}' | '^' | ',' => to.extend(['\\', c]),
+                // Before a closing quote the parser would read `\\` as half an escaped quote.
+                c if c == '\\' || is_hidden(c) => octal(to, c.encode_utf8(&mut [0; 4]).as_bytes()),
                 c => to.push(c),
             }
         }
@@ -260,7 +261,7 @@ mod tests {
             (&b"/etc/hosts"[..], "/etc/hosts"),
             (b"/", "/"),
             (b"/a b", "\"/a b\""),
-            (b"/a\"b\\", r#""/a\"b\\""#),
+            (b"/a\"b\\", r#""/a\"b\134""#),
             (b"/@{PROC}*?[x]^,#", r#""/@\{PROC\}\*\?\[x\]\^\,#""#),
             (b"/a\nb\x1b\xff\x80", r#""/a\012b\033\377\200""#),
             ("/caf\u{e9}\u{202e}".as_bytes(), "\"/caf\u{e9}\\342\\200\\256\""),

@@ -1,0 +1,1 @@
+//! Help, errors and exit codes.
