@@ -109,7 +109,7 @@ pub enum RenderError {
         known: Vec<&'static str>,
     },
     /// What a JSON template wrote is no JSON.
-    #[error("template {template} wrote no JSON: {reason}")]
+    #[error("template {template} wrote no JSON")]
     NotJson {
         /// Its file.
         template: String,
@@ -118,8 +118,8 @@ pub enum RenderError {
         reason: serde_json::Error,
     },
     /// The text could not be written.
-    #[error("cannot write")]
-    Io(#[source] io::Error),
+    #[error(transparent)]
+    Io(io::Error),
 }
 
 impl Format {
