@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
+use learn::cli::exit::Failure;
+
 fn main() -> ExitCode {
     let args = learn::cli::parse();
     args.start_log();
-    args.run().unwrap_or_else(|failure| failure.report()).into()
+    args.run().unwrap_or_else(Failure::report).into()
 }

@@ -17,12 +17,11 @@ pub use crate::render::escape::visible;
 /// # Errors
 /// With the file's name and what is wrong with it.
 pub fn read_record(path: &Path) -> Result<Record> {
-    let record = if path == Path::new("-") {
-        file::read(io::stdin().lock())
-    } else {
-        file::read(File::open(path).with_context(|| format!("cannot open {}", path.display()))?)
-    };
-    record.with_context(|| path.display().to_string())
+    if path == Path::new("-") {
+        return file::read(io::stdin().lock()).context("standard input");
+    }
+    let bytes = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    file::read(bytes).with_context(|| path.display().to_string())
 }
 
 /// Writes a record; see [`write`].
@@ -85,12 +84,21 @@ fn replace(path: &Path, content: impl FnOnce(&mut dyn Write) -> Result<()>) -> R
         .prefix(".learn-")
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(directory)
-        .map(BufWriter::new)?;
+        .map(BufWriter::new)
+        .map_err(without_path)?;
     content(&mut out)?;
     let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.as_file().sync_all()?;
     file.persist(&path)?;
     Ok(())
+}
+
+/// An error of `tempfile` without the temporary name that it adds.
+fn without_path(error: io::Error) -> io::Error {
+    match error.to_string().split_once(" at path ") {
+        Some((plain, _)) => io::Error::new(error.kind(), plain.to_owned()),
+        None => error,
+    }
 }
 
 /// A line of the log on standard error.

@@ -118,18 +118,21 @@ fn parse_from(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Arg
 }
 
 /// A word before `--` that is no command is most likely a program.
-fn pointing_to_dashes(mut error: clap::Error) -> clap::Error {
+fn pointing_to_dashes(error: clap::Error) -> clap::Error {
     let word = match error.kind() {
-        ErrorKind::InvalidSubcommand => error.get(ContextKind::InvalidSubcommand),
         ErrorKind::UnknownArgument => error.get(ContextKind::InvalidArg),
+        ErrorKind::InvalidSubcommand => error.get(ContextKind::InvalidSubcommand),
         _ => None,
     };
-    if let Some(ContextValue::String(word)) = word
-        && !word.starts_with('-')
-        && error.get(ContextKind::SuggestedSubcommand).is_none()
-    {
-        let tip = format!("to learn from a program, put it behind `--`: learn -- {}", io::visible(word));
-        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
-    }
-    error
+    let Some(ContextValue::String(word)) = word.filter(|word| !word.to_string().starts_with('-')) else {
+        return error;
+    };
+    let mut command = Args::command();
+    let (word, known) = (io::visible(word), command.find_subcommand(word).is_some());
+    let message = if known {
+        format!("the command `{word}` comes first, and options of a run are not for it")
+    } else {
+        format!("there is no command `{word}`; to learn from a program, put it behind `--`: learn -- {word}")
+    };
+    command.error(ErrorKind::InvalidSubcommand, message)
 }

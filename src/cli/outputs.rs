@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::io::{self, Destination};
-use crate::infer::{self, Needs};
+use crate::infer;
 use crate::record::Record;
 use crate::render::{FORMATS, Format, ProfileName, Templates};
 
@@ -64,12 +64,11 @@ impl Outputs {
     /// The first file that could not be written, with its name.
     pub fn write(&self, record: &Record, folder: &Path) -> Result<Vec<PathBuf>> {
         fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        let needs = infer::infer(record, &infer::Options::default());
         let name = self.profile_name(record);
         let mut files = Vec::new();
         for format in &self.formats {
             let path = folder.join(format.file_name(&name));
-            self.render(format, &needs, &name, &Destination::File(path.clone()))?;
+            self.render(format, record, &name, &Destination::File(path.clone()))?;
             files.push(path);
         }
         Ok(files)
@@ -83,8 +82,7 @@ impl Outputs {
         let [format] = self.formats[..] else {
             bail!("only one format can go to standard output: choose it with --format");
         };
-        let needs = infer::infer(record, &infer::Options::default());
-        self.render(format, &needs, &self.profile_name(record), &Destination::Stdout)
+        self.render(format, record, &self.profile_name(record), &Destination::Stdout)
     }
 
     /// The name of the profiles for `record`.
@@ -93,7 +91,8 @@ impl Outputs {
         self.name.clone().unwrap_or_else(|| ProfileName::of(record.program.as_ref()))
     }
 
-    fn render(&self, format: &Format, needs: &Needs<'_>, name: &ProfileName, to: &Destination) -> Result<()> {
+    fn render(&self, format: &Format, record: &Record, name: &ProfileName, to: &Destination) -> Result<()> {
+        let needs = infer::infer(record, &infer::Options::default());
         io::write(to, |out| Ok(format.render(needs, name, &self.templates, out)?))
     }
 }
@@ -102,9 +101,9 @@ impl Outputs {
 fn read_templates(folder: &Path) -> Result<BTreeMap<String, String>> {
     let mut texts = BTreeMap::new();
     for entry in fs::read_dir(folder).with_context(|| format!("cannot open the folder {}", folder.display()))? {
-        let name = entry?.file_name();
-        if let Some(name) = name.to_str().filter(|name| name.ends_with(".hbs")) {
-            texts.insert(name.to_owned(), String::new());
+        let name = PathBuf::from(entry?.file_name());
+        if name.extension().is_some_and(|extension| extension == "hbs") {
+            texts.insert(name.to_string_lossy().into_owned(), String::new());
         }
     }
     let nested = Templates::files().filter(|file| file.contains('/') && folder.join(file).exists());

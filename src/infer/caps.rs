@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::{Because, Cause};
+use crate::abi::Syscall;
 use crate::fact::{Capability, Check, Operation};
 use crate::record::{Outcomes, Record};
 
@@ -157,8 +158,8 @@ fn question(check: &Check) -> Option<Question> {
         Operation::SetIdBits { mode, group, .. } if mode & libc::S_ISGID != 0 && !group.1 => {
             Some(Question { any_of: &[Capability::Fsetid], certain: false })
         }
-        Operation::SetUserIds { to, from } if !ids_allowed(*to, *from) => certain(&[Capability::Setuid]),
-        Operation::SetGroupIds { to, from } if !ids_allowed(*to, *from) => certain(&[Capability::Setgid]),
+        Operation::SetUserIds { to, from } => ids(&check.call, *to, *from, &[Capability::Setuid]),
+        Operation::SetGroupIds { to, from } => ids(&check.call, *to, *from, &[Capability::Setgid]),
         // kernel/groups.c, may_setgroups()
         Operation::SetGroups => certain(&[Capability::Setgid]),
         // kernel/signal.c, kill_ok_by_cred()
@@ -202,12 +203,25 @@ fn chown_allowed(id: u32, from: (u32, u32), to: (Option<u32>, Option<u32>), memb
     user && group
 }
 
-/// `setresuid(2)`: each id may become any of the real, effective and saved one; the filesystem id also itself.
-fn ids_allowed(to: [Option<u32>; 4], from: [u32; 4]) -> bool {
+/// `setresuid(2)`: each id may become any of the real, effective and saved one; the filesystem id also itself. Of
+/// `setreuid(2)` the real one may not become the saved one (`kernel/sys.c`).
+fn ids(call: &Syscall, to: [Option<u32>; 4], from: [u32; 4], any_of: &'static [Capability]) -> Option<Question> {
     let [real, effective, saved, filesystem] = from;
-    let plain = [real, effective, saved];
-    let [first @ .., last] = to;
-    first.iter().flatten().all(|id| plain.contains(id)) && last.is_none_or(|id| plain.contains(&id) || id == filesystem)
+    let [new_real, new_effective, new_saved, new_filesystem] = to;
+    let among = |id: Option<u32>, allowed: &[u32]| id.is_none_or(|id| allowed.contains(&id));
+    let name = call.name().unwrap_or_default().trim_end_matches("32");
+    let for_real =
+        if matches!(name, "setreuid" | "setregid") { vec![real, effective] } else { vec![real, effective, saved] };
+    let granted = among(new_real, &for_real)
+        && [new_effective, new_saved].iter().all(|&id| among(id, &[real, effective, saved]))
+        && among(new_filesystem, &[real, effective, saved, filesystem]);
+    if !granted {
+        return Some(Question { any_of, certain: true });
+    }
+    // With the capability setuid(2) sets all ids, without it the effective one alone.
+    let all = matches!(name, "setuid" | "setgid");
+    let differs = all && !(among(new_real, &[real]) && among(new_saved, &[saved]));
+    differs.then_some(Question { any_of, certain: false })
 }
 
 /// The slice that holds `capability` alone.
@@ -263,7 +277,6 @@ fn id_list<'a>(ids: impl IntoIterator<Item = &'a u32>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::abi::Syscall;
     use crate::fact::CapabilitySet;
     use crate::path::AbsPath;
 
@@ -341,6 +354,20 @@ mod tests {
             let standing = judged(operation.clone(), ALL, 0).map(|(_, standing)| standing);
             assert_eq!(standing == Some(Standing::Needed), needed, "{operation:?}");
         }
+    }
+
+    #[test]
+    fn the_form_of_the_call_counts() {
+        let judged = |name: &str, to, from| {
+            let operation = Operation::SetUserIds { to, from };
+            let check = Check { call: Syscall::Named(name.into()), operation, ids: (0, 0), effective: ALL };
+            judge(&check, &Outcomes::only(OK)).map(|judgement| judgement.standing)
+        };
+        assert_eq!(judged("setuid", [Some(33); 4], [0; 4]), Some(Standing::Needed));
+        assert_eq!(judged("setuid32", [Some(33); 4], [33, 0, 0, 0]), Some(Standing::Likely));
+        assert_eq!(judged("setuid", [Some(33); 4], [33, 0, 33, 0]), None);
+        assert_eq!(judged("setreuid", [Some(33), None, None, None], [0, 0, 33, 0]), Some(Standing::Needed));
+        assert_eq!(judged("setresuid", [Some(33), None, None, None], [0, 0, 33, 0]), None);
     }
 
     #[test]

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::globs::{Globs, Pattern};
 use super::{Because, Cause, outcome};
-use crate::fact::{Access, ExecutionFact};
+use crate::fact::Access;
 use crate::path::AbsPath;
-use crate::record::{FileUse, Record, Subject};
+use crate::record::{FileUse, Record};
 
 /// The need for one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ type Literals<'r> = BTreeMap<Pattern, BTreeSet<&'r AbsPath>>;
 
 /// Every file need of `record`, sorted by pattern and kind, with the literals behind general patterns.
 pub(super) fn needs(record: &Record, globs: Globs) -> (Vec<FileNeed<'_>>, Literals<'_>) {
-    let sizes = record.subjects.values().map(|subject| subject.files.len() + 3 * subject.executions.len());
+    let sizes = record.subjects.values().map(|subject| subject.files.len() + 2 * subject.executions.len());
     let mut needs = Vec::with_capacity(sizes.sum());
     let mut literals = Literals::new();
     for (name, subject) in &record.subjects {
@@ -46,10 +46,9 @@ pub(super) fn needs(record: &Record, globs: Globs) -> (Vec<FileNeed<'_>>, Litera
             }
         }
         for (execution, usage) in subject.executions.iter().filter(|(_, usage)| outcome::other(&usage.outcomes)) {
-            for (path, access) in opened_by_exec(execution) {
-                let missing = access.difference(known(subject, path));
-                if !missing.is_empty() {
-                    add(path, false, (missing, missing), &usage.seen);
+            for path in [&execution.file, &execution.program] {
+                if !executed(record, path) {
+                    add(path, false, (Access::EXEC, Access::EXEC), &usage.seen);
                 }
             }
         }
@@ -65,16 +64,10 @@ fn needed(used: &FileUse) -> (Access, Access) {
     (used.ok | failed, (used.foreign & used.ok) | failed)
 }
 
-fn known(subject: &Subject, path: &AbsPath) -> Access {
-    subject.files.get(path).map_or(Access::empty(), |used| used.ok)
-}
-
-/// What the kernel opens by itself in `execve(2)`: it executes the file and reads and maps the program and its loader.
-fn opened_by_exec(execution: &ExecutionFact) -> impl Iterator<Item = (&AbsPath, Access)> {
-    let mapped = Access::READ | Access::MAP_EXEC;
-    let file = (&execution.file, Access::EXEC);
-    let program = (&execution.program, Access::EXEC | mapped);
-    [file, program].into_iter().chain(execution.loader.as_ref().map(|loader| (loader, mapped)))
+/// Whether a file fact tells already that `path` is executed, and by whose owner.
+fn executed(record: &Record, path: &AbsPath) -> bool {
+    let used = record.subjects.values().filter_map(|subject| subject.files.get(path));
+    used.into_iter().any(|used| !used.directory && used.ok.contains(Access::EXEC))
 }
 
 /// One need for each pattern and kind.

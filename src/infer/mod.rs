@@ -136,11 +136,11 @@ fn syscalls(record: &Record) -> BTreeMap<Abi, BTreeMap<&Syscall, Because<'_>>> {
 }
 
 /// The keys of one small set of all subjects whose outcomes show a need.
-fn gather<'r, K: Ord>(
-    record: &'r Record,
+fn gather<K: Ord>(
+    record: &Record,
     set: fn(&Subject) -> &BTreeMap<K, Usage>,
     needed: fn(&Outcomes) -> bool,
-) -> BTreeMap<&'r K, Because<'r>> {
+) -> BTreeMap<&K, Because<'_>> {
     let mut needs = BTreeMap::<&K, Because<'_>>::new();
     for (subject, seen_of) in &record.subjects {
         for (key, usage) in set(seen_of).iter().filter(|(_, usage)| needed(&usage.outcomes)) {

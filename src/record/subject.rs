@@ -142,7 +142,7 @@ impl Subject {
         match fact {
             Fact::Syscall(abi, call) => Ok(self.call(abi, call, class, moment)),
             Fact::Arguments(abi, call, arguments) => {
-                let known = self.syscalls.entry(abi).or_default().get_mut(&call);
+                let known = self.syscalls.get_mut(&abi).and_then(|calls| calls.get_mut(&call));
                 known.map_or(Ok(false), |known| {
                     note(&mut known.arguments, arguments, class, moment, "argument values of one call", ARGUMENTS_LIMIT)
                 })

@@ -3,6 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::ProfileName;
 use super::escape::{Escaped, Lines, Tail};
@@ -143,51 +144,60 @@ fn reason(reason: &Reason<'_>) -> Escaped {
     Escaped::line(&format!("{}: {}, by {who}", reason.standing.name(), reason.check.describe()))
 }
 
-/// What `apparmor.hbs` sees.
+/// What `apparmor.hbs` sees, but for its sections.
 #[derive(Serialize)]
-pub(super) struct AppArmorView {
+struct AppArmorView {
     origin: Header,
     name: Escaped,
     attachment: Option<Escaped>,
-    sections: Vec<Section>,
 }
 
 /// Rules of one kind: blocks of lines, each line indented and ended.
-#[derive(Serialize)]
 struct Section {
     title: Escaped,
     rules: Vec<Escaped>,
 }
 
-impl AppArmorView {
-    pub(super) fn new(needs: &Needs<'_>, name: &ProfileName) -> Self {
-        let policy = AppArmor::new(needs);
-        let mut sections = vec![
-            section("Capabilities", &policy.capabilities, |to, capability| {
-                let word = capability.name().strip_prefix("CAP_").unwrap_or_default().to_ascii_lowercase();
-                to.fixed("capability ").word(&word);
-            }),
-            section("Network: family and type of sockets", &policy.network, |to, (family, kind)| {
-                to.fixed("network ").fixed(family).fixed(" ").fixed(kind);
-            }),
-            section(
-                "Signals; those received from unconfined processes let init and administrators stop it",
-                &policy.signals,
-                signal,
-            ),
-            section("Tracing", &policy.traces, trace),
-            section("Mounts", &policy.mounts, mount),
-        ];
-        sections.extend(files(&policy.files));
-        sections.retain(|section| !section.rules.is_empty());
-        let attachment = policy.attachment.clone().map(Pattern::Literal);
-        Self {
-            origin: header(needs, &policy, Escaped::line, &[]),
-            name: Escaped::word(name.as_str()),
-            attachment: attachment.map(|path| Escaped::pattern(&path, Tail::File)),
-            sections,
-        }
+/// What `apparmor.hbs` sees. Rules are moved into it, since there may be a million.
+pub(super) fn apparmor(needs: Needs<'_>, name: &ProfileName) -> serde_json::Result<Value> {
+    let policy = AppArmor::new(&needs);
+    let attachment = policy.attachment.clone().map(Pattern::Literal);
+    let mut view = serde_json::to_value(AppArmorView {
+        origin: header(&needs, &policy, Escaped::line, &[]),
+        name: Escaped::word(name.as_str()),
+        attachment: attachment.map(|path| Escaped::pattern(&path, Tail::File)),
+    })?;
+    drop(needs);
+    let filled = sections(&policy).into_iter().filter(|section| !section.rules.is_empty());
+    let sections = filled.map(|Section { title, rules }| {
+        let rules = rules.into_iter().map(Value::from).collect();
+        Value::Object([("title".to_owned(), title.into()), ("rules".to_owned(), rules)].into_iter().collect())
+    });
+    if let Some(fields) = view.as_object_mut() {
+        fields.insert("sections".to_owned(), sections.collect());
     }
+    Ok(view)
+}
+
+fn sections(policy: &AppArmor) -> Vec<Section> {
+    let mut sections = vec![
+        section("Capabilities", &policy.capabilities, |to, capability| {
+            let word = capability.name().strip_prefix("CAP_").unwrap_or_default().to_ascii_lowercase();
+            to.fixed("capability ").word(&word);
+        }),
+        section("Network: family and type of sockets", &policy.network, |to, (family, kind)| {
+            to.fixed("network ").fixed(family).fixed(" ").fixed(kind);
+        }),
+        section(
+            "Signals; those received from unconfined processes let init and administrators stop it",
+            &policy.signals,
+            signal,
+        ),
+        section("Tracing", policy.traces.iter().copied(), trace),
+        section("Mounts", &policy.mounts, mount),
+    ];
+    sections.extend(files(&policy.files));
+    sections
 }
 
 const INDENT: &str = "  ";
@@ -222,7 +232,7 @@ fn signal(to: &mut Lines, rule: &SignalRule) {
     peer(to, rule.peer);
 }
 
-fn trace(to: &mut Lines, rule: &TraceRule) {
+fn trace(to: &mut Lines, rule: TraceRule) {
     // Between processes under the same profile both ends are asked.
     to.fixed(match (rule.read_only, rule.peer) {
         (true, Peer::Own) => "ptrace (read, readby)",

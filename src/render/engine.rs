@@ -8,6 +8,7 @@ use handlebars::{
 };
 use serde_json::Value;
 
+use super::escape::is_hidden;
 use super::{FORMATS, PARTIALS, RenderError};
 
 /// The templates of all formats, parsed.
@@ -41,8 +42,7 @@ impl Templates {
 
     /// Writes what the template of this file makes of `view`.
     pub(super) fn render(&self, file: &str, view: Value, to: impl Write) -> Result<(), RenderError> {
-        let context = Context::wraps(view).map_err(|error| failed(file, error))?;
-        self.0.render_with_context_to_write(file, &context, to).map_err(|error| failed(file, error))
+        self.0.render_with_context_to_write(file, &Context::from(view), to).map_err(|error| failed(file, error))
     }
 }
 
@@ -52,7 +52,7 @@ fn all() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
     PARTIALS.iter().copied().chain(formats)
 }
 
-/// `{{json value}}`: the value as JSON text.
+/// `{{json value}}`: the value as JSON text, with characters that hide or reorder text as `\uXXXX`.
 fn json(
     helper: &Helper<'_>,
     _: &Handlebars<'_>,
@@ -61,8 +61,22 @@ fn json(
     out: &mut dyn Output,
 ) -> HelperResult {
     let value = helper.param(0).ok_or(RenderErrorReason::ParamNotFoundForIndex("json", 0))?;
+    if value.is_value_missing() {
+        return Err(RenderErrorReason::MissingVariable(value.relative_path().cloned()).into());
+    }
     let text = serde_json::to_string(value.value()).map_err(RenderErrorReason::from)?;
-    out.write(&text)?;
+    if !text.contains(is_hidden) {
+        return Ok(out.write(&text)?);
+    }
+    for c in text.chars() {
+        if is_hidden(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                out.write(&format!("\\u{unit:04x}"))?;
+            }
+        } else {
+            out.write(c.encode_utf8(&mut [0; 4]))?;
+        }
+    }
     Ok(())
 }
 
@@ -81,7 +95,9 @@ fn failed(file: &str, error: handlebars::RenderError) -> RenderError {
     }
 }
 
+/// The reason in one line, without the list of everything that the grammar would take instead.
 fn one_line(text: &str) -> String {
+    let text = text.split(": expected ").next().unwrap_or_default();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -1,13 +1,14 @@
 //! The only maker of [`Escaped`] text.
 //!
 //! Names from the workload reach an output through here alone, so that a hostile one stays the name that it is: it
-//! neither ends a rule nor widens one. `apparmor_parser` reads inside quotes: `\` before each of `"\*?[]{}^,` for that
+//! neither ends a rule nor widens one. `apparmor_parser` reads inside quotes: `\` before each of `"*?[]{}^,` for that
 //! character, `\ooo` for a byte; every byte that a file name can hold is expressible so.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::infer::Pattern;
 use crate::infer::globs::{Piece, Variable};
@@ -54,6 +55,13 @@ impl Escaped {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<Escaped> for Value {
+    /// Moves the text, where `serde_json::to_value` would copy it.
+    fn from(text: Escaped) -> Self {
+        Self::String(text.0)
     }
 }
 
@@ -165,7 +173,8 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-fn is_hidden(c: char) -> bool {
+/// Whether a character is not plainly visible as itself.
+pub(super) fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -226,8 +235,9 @@ fn push_bytes(to: &mut String, bytes: &[u8]) {
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
-                '"' | '\\' | '*' | '?' | '[' | ']' | '{' | '}' | '^' | ',' => to.extend(['\\', c]),
-                c if is_hidden(c) => octal(to, c.encode_utf8(&mut [0; 4]).as_bytes()),
+                '"' | '*' | '?' | '[' | ']' | '{' | '}' | '^' | ',' => to.extend(['\\', c]),
+                // Before a closing quote the parser would read `\\` as half an escaped quote.
+                c if c == '\\' || is_hidden(c) => octal(to, c.encode_utf8(&mut [0; 4]).as_bytes()),
                 c => to.push(c),
             }
         }
@@ -252,7 +262,7 @@ mod tests {
             (&b"/etc/hosts"[..], "/etc/hosts"),
             (b"/", "/"),
             (b"/a b", "\"/a b\""),
-            (b"/a\"b\\", r#""/a\"b\\""#),
+            (b"/a\"b\\", r#""/a\"b\134""#),
             (b"/@{PROC}*?[x]^,#", r#""/@\{PROC\}\*\?\[x\]\^\,#""#),
             (b"/a\nb\x1b\xff\x80", r#""/a\012b\033\377\200""#),
             ("/caf\u{e9}\u{202e}".as_bytes(), "\"/caf\u{e9}\\342\\200\\256\""),

@@ -43,7 +43,7 @@ pub struct Format {
     /// Its typed rules.
     policy: fn(&Needs<'_>) -> Box<dyn Policy>,
     /// What its template sees.
-    view: fn(&Needs<'_>, &ProfileName) -> serde_json::Result<Value>,
+    view: fn(Needs<'_>, &ProfileName) -> serde_json::Result<Value>,
     /// Whether the text must be JSON; it is read back before it is handed out.
     json: bool,
 }
@@ -57,7 +57,7 @@ pub const FORMATS: &[Format] = &[
         template: "seccomp.json.hbs",
         text: include_str!("../../templates/seccomp.json.hbs"),
         policy: |needs| Box::new(Seccomp::new(needs)),
-        view: |needs, name| serde_json::to_value(context::SeccompView::new(needs, name)),
+        view: |needs, name| serde_json::to_value(context::SeccompView::new(&needs, name)),
         json: true,
     },
     Format {
@@ -67,7 +67,7 @@ pub const FORMATS: &[Format] = &[
         template: "apparmor.hbs",
         text: include_str!("../../templates/apparmor.hbs"),
         policy: |needs| Box::new(AppArmor::new(needs)),
-        view: |needs, name| serde_json::to_value(context::AppArmorView::new(needs, name)),
+        view: context::apparmor,
         json: false,
     },
     Format {
@@ -77,7 +77,7 @@ pub const FORMATS: &[Format] = &[
         template: "caps.txt.hbs",
         text: include_str!("../../templates/caps.txt.hbs"),
         policy: |needs| Box::new(Caps::new(needs)),
-        view: |needs, name| serde_json::to_value(context::CapsView::new(needs, name)),
+        view: |needs, name| serde_json::to_value(context::CapsView::new(&needs, name)),
         json: false,
     },
 ];
@@ -109,7 +109,7 @@ pub enum RenderError {
         known: Vec<&'static str>,
     },
     /// What a JSON template wrote is no JSON.
-    #[error("template {template} wrote no JSON: {reason}")]
+    #[error("template {template} wrote no JSON")]
     NotJson {
         /// Its file.
         template: String,
@@ -118,8 +118,8 @@ pub enum RenderError {
         reason: serde_json::Error,
     },
     /// The text could not be written.
-    #[error("cannot write")]
-    Io(#[source] io::Error),
+    #[error(transparent)]
+    Io(io::Error),
 }
 
 impl Format {
@@ -141,13 +141,14 @@ impl Format {
         (self.policy)(needs)
     }
 
-    /// Writes the profile for `needs`. Equal needs give equal bytes.
+    /// Writes the profile for `needs`, which are used up: a million files are held once at a time. Equal needs give
+    /// equal bytes.
     ///
     /// # Errors
     /// See [`RenderError`]. With an error some of the text may have been written to `to`, except in JSON.
     pub fn render(
         &self,
-        needs: &Needs<'_>,
+        needs: Needs<'_>,
         profile: &ProfileName,
         templates: &Templates,
         mut to: impl Write,

@@ -161,7 +161,7 @@ mod tests {
             directory: false,
             access,
             foreign,
-            because: Default::default(),
+            because: crate::infer::Because::default(),
         };
         let both = rule(&need(Access::READ | Access::WRITE, Access::READ));
         assert_eq!((both.anybody, both.owner), (Permissions::READ, Permissions::WRITE));
@@ -169,8 +169,9 @@ mod tests {
         assert_eq!((appended.anybody, appended.owner), (Permissions::WRITE, Permissions::empty()));
         let raised = rule(&need(Access::WRITE | Access::APPEND, Access::APPEND));
         assert_eq!((raised.anybody, raised.owner), (Permissions::APPEND, Permissions::WRITE));
-        assert_eq!(granted(&[raised.clone()], &path, false, true), Permissions::APPEND | Permissions::WRITE);
-        assert_eq!(granted(&[raised.clone()], &path, false, false), Permissions::APPEND);
-        assert_eq!(granted(&[raised], &path, true, true), Permissions::empty());
+        let rules = [raised];
+        assert_eq!(granted(&rules, &path, false, true), Permissions::APPEND | Permissions::WRITE);
+        assert_eq!(granted(&rules, &path, false, false), Permissions::APPEND);
+        assert_eq!(granted(&rules, &path, true, true), Permissions::empty());
     }
 }

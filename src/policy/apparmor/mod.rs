@@ -16,7 +16,7 @@ use crate::fact::{
     Capability, Fact, Gap, GapKind, MountFact, MountOperation, NetworkFact, SignalFact, SignalTarget, TraceFact,
 };
 use crate::infer::Needs;
-use crate::path::AbsPath;
+use crate::path::{AbsPath, from_text};
 
 /// Signals that the workload must be able to receive though nobody sent them while it was watched: without, neither
 /// init nor an administrator could stop it. The parser's word for all others is an empty set.
@@ -213,26 +213,31 @@ fn trace(fact: &TraceFact) -> TraceRule {
     TraceRule { peer: peer(&fact.to), read_only: fact.read_only }
 }
 
+/// What the kernel compares depends on the kind of change (`security/apparmor/lsm.c`, `apparmor_sb_mount()`).
 fn mount(fact: &MountFact) -> Result<MountRule, String> {
-    let told = || format!("the {} on {} with flags {:#x}", operation(fact.operation), fact.target, fact.flags);
-    let mut options = Vec::new();
-    let mut filesystem = None;
-    let mut source = None;
-    if matches!(fact.operation, MountOperation::Mount | MountOperation::Remount) {
-        options = names::mount_options(fact.flags).ok_or_else(told)?;
-    }
-    if fact.operation == MountOperation::Mount {
-        filesystem = Some(fact.filesystem.clone()).filter(|word| !word.is_empty());
-        source = crate::path::from_text(&fact.source).filter(|bytes| !bytes.is_empty());
-        let by_path = options.iter().any(|word| matches!(*word, "bind" | "rbind" | "move"));
-        if by_path && !source.as_ref().is_some_and(|bytes| bytes.starts_with(b"/")) {
-            return Err(format!("{} from the relative path `{}`", told(), fact.source));
+    const PROPAGATION: u64 = libc::MS_SHARED | libc::MS_PRIVATE | libc::MS_SLAVE | libc::MS_UNBINDABLE;
+    let MountFact { operation, source, target, filesystem, flags } = fact;
+    let told = || format!("the {} on {target} with source `{source}` and flags {flags:#x}", word(*operation));
+    let by_path = || from_text(source).filter(|bytes| bytes.starts_with(b"/")).ok_or_else(told).map(Some);
+    let given = || from_text(source).filter(|bytes| !bytes.is_empty());
+    let (compared, source, filesystem) = match operation {
+        MountOperation::Umount | MountOperation::PivotRoot => (None, None, ""),
+        MountOperation::Remount => (Some(*flags), None, ""),
+        MountOperation::Mount if flags & libc::MS_BIND != 0 => {
+            (Some(flags & (libc::MS_BIND | libc::MS_REC)), by_path()?, "")
         }
-    }
-    Ok(MountRule { operation: fact.operation, filesystem, options, source, target: fact.target.clone() })
+        MountOperation::Mount if flags & PROPAGATION != 0 => {
+            (Some(flags & (PROPAGATION | libc::MS_REC | libc::MS_SILENT)), None, "")
+        }
+        MountOperation::Mount if flags & libc::MS_MOVE != 0 => (Some(libc::MS_MOVE), by_path()?, ""),
+        MountOperation::Mount => (Some(*flags), given(), filesystem.as_str()),
+    };
+    let options = compared.map_or_else(|| Some(Vec::new()), names::mount_options).ok_or_else(told)?;
+    let filesystem = Some(filesystem.to_owned()).filter(|name| !name.is_empty());
+    Ok(MountRule { operation: *operation, filesystem, options, source, target: target.clone() })
 }
 
-const fn operation(operation: MountOperation) -> &'static str {
+const fn word(operation: MountOperation) -> &'static str {
     match operation {
         MountOperation::Mount => "mount",
         MountOperation::Remount => "remount",
