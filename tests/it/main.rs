@@ -1,1 +1,14 @@
-fn main() {}
+//! The one integration test program. Everything here runs the built `learn`, so that no test waits for the children of
+//! another.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says on standard error why it was not run"
+)]
+
+mod nginx;
+mod pty;
+mod support;
+mod trace;
