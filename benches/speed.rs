@@ -4,6 +4,8 @@
 //! is the median over rounds in which all ways run in turn, so that a drift of the machine meets all alike. Arguments:
 //! words that select workloads by name, and `--rounds N`.
 
+#![expect(clippy::print_stdout, reason = "the table is what it is for")]
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write as _;
@@ -192,8 +194,8 @@ impl Bench {
         let bench = Self { directory, learn: env!("CARGO_BIN_EXE_learn") };
         // Anybody may run what lies there, so that an unprivileged learner can.
         bench.write("threads.c", THREADS)?;
-        bench.shell(&format!("chmod 777 {0}; cp {1} {0}/learn; chmod 755 {0}/learn", bench.path(), bench.learn))?;
-        bench.shell(&format!("gcc -O2 -pthread {0}/threads.c -o {0}/threads", bench.path()))?;
+        Self::shell(&format!("chmod 777 {0}; cp {1} {0}/learn; chmod 755 {0}/learn", bench.path(), bench.learn))?;
+        Self::shell(&format!("gcc -O2 -pthread {0}/threads.c -o {0}/threads", bench.path()))?;
         let mut long = String::new();
         for line in 0..5000 / 5 {
             writeln!(
@@ -214,7 +216,7 @@ impl Bench {
         Ok(std::fs::write(self.directory.join(name), text)?)
     }
 
-    fn shell(&self, script: &str) -> Result<()> {
+    fn shell(script: &str) -> Result<()> {
         let status = Command::new("sh").arg("-c").arg(script).status()?;
         if status.success() { Ok(()) } else { Err(format!("`{script}` failed: {status}").into()) }
     }
@@ -223,7 +225,7 @@ impl Bench {
     fn nginx(&self, port: u16) -> Result<()> {
         let files = self.path();
         let directory = format!("{files}/{port}");
-        self.shell(&format!("mkdir {directory}; chmod 777 {directory}"))?;
+        Self::shell(&format!("mkdir {directory}; chmod 777 {directory}"))?;
         for (name, user) in [("nginx.conf", ""), ("root.conf", "user www-data;")] {
             let config = format!(
                 "{user} daemon off; worker_processes 1; pid {directory}/{name}.pid; error_log {directory}/{name}.log;
@@ -278,7 +280,7 @@ impl Bench {
                 let command = command.replace("{n}", &size.to_string()).replace("{dir}", &self.path());
                 let began = Instant::now();
                 let status = self.spawn(way, &command)?.wait()?;
-                if !matches!(status.code(), Some(0 | 1 | 2)) {
+                if !matches!(status.code(), Some(0..=2)) {
                     return Err(format!("`{}` ended with {status}", self.command(way, &command)).into());
                 }
                 Ok(f64::from(size) / began.elapsed().as_secs_f64())
@@ -288,9 +290,12 @@ impl Bench {
                 self.nginx(port)?;
                 let fill = |text: &str| text.replace("{port}", &port.to_string()).replace("{dir}", &self.path());
                 let mut server = self.spawn(way, &fill(server))?;
-                let speed = self.load(&mut server, port, &fill(load));
+                let speed = Self::load(&mut server, port, &fill(load));
+                // strace keeps the signal to itself: it goes to what strace runs.
                 let pid = server.id();
-                self.shell(&format!("kill -TERM {pid}"))?;
+                let traced = matches!(way, Way::Strace | Way::StraceSeccomp);
+                let whom = if traced { format!("$(cat /proc/{pid}/task/{pid}/children)") } else { pid.to_string() };
+                Self::shell(&format!("kill -TERM {whom}"))?;
                 server.wait()?;
                 speed
             }
@@ -298,7 +303,7 @@ impl Bench {
     }
 
     /// Requests a second of a server that is up; a first load, not counted, lets every way settle.
-    fn load(&self, server: &mut Child, port: u16, load: &str) -> Result<f64> {
+    fn load(server: &mut Child, port: u16, load: &str) -> Result<f64> {
         let deadline = Instant::now() + Duration::from_secs(20);
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             if Instant::now() > deadline || server.try_wait()?.is_some() {

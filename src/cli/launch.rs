@@ -39,7 +39,7 @@ pub(super) fn workload(command: &[OsString], user: Option<&str>) -> Result<captu
         program: CString::new(path.as_os_str().as_bytes())?,
         arguments: command.iter().map(|argument| CString::new(argument.as_bytes())).collect::<Result<_, _>>()?,
         environment: environment.into_iter().map(CString::new).collect::<Result<_, _>>()?,
-        user: account.map(identity).transpose()?,
+        user: account.as_ref().map(identity).transpose()?,
     })
 }
 
@@ -81,7 +81,7 @@ fn account(name: &str) -> Result<User, LaunchError> {
 }
 
 /// A user's ids, all groups included, as `initgroups(3)` would set them.
-fn identity(user: User) -> Result<capture::User, LaunchError> {
+fn identity(user: &User) -> Result<capture::User, LaunchError> {
     let lookup = |errno: nix::errno::Errno| LaunchError::Lookup { user: user.name.clone(), source: errno.into() };
     let name = CString::new(user.name.as_bytes())?;
     let groups = getgrouplist(&name, user.gid).map_err(lookup)?;

@@ -24,6 +24,7 @@ use crate::record::Run;
 
 /// Arguments of a run.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct RunArgs {
     /// The program to learn from, and its arguments
     #[arg(last = true, value_name = "PROGRAM", value_hint = clap::ValueHint::CommandWithArguments)]

@@ -140,7 +140,7 @@ impl Subject {
     pub(super) fn absorb(&mut self, fact: Fact, outcome: Outcome, moment: Moment) -> Result<bool, Full> {
         let class = Outcomes::class(outcome);
         match fact {
-            Fact::Syscall(abi, call) => Ok(self.call(abi, call, class, moment)),
+            Fact::Syscall(abi, call) => Ok(self.call(abi, &call, class, moment)),
             Fact::Arguments(abi, call, arguments) => {
                 let known = self.syscalls.get_mut(&abi).and_then(|calls| calls.get_mut(&call));
                 known.map_or(Ok(false), |known| {
@@ -168,8 +168,8 @@ impl Subject {
         }
     }
 
-    fn call(&mut self, abi: Abi, call: Syscall, class: u16, moment: Moment) -> bool {
-        let (known, new) = self.used_call(abi, &call, moment);
+    fn call(&mut self, abi: Abi, call: &Syscall, class: u16, moment: Moment) -> bool {
+        let (known, new) = self.used_call(abi, call, moment);
         known.outcomes.insert(class) || new
     }
 

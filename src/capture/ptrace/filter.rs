@@ -177,7 +177,7 @@ mod tests {
             4 => arch,
             16..64 => {
                 let register = args[(offset as usize - 16) / 8];
-                if offset % 8 == 0 { low(register) } else { high(register) }
+                if offset.is_multiple_of(8) { low(register) } else { high(register) }
             }
             _ => panic!("loads from {offset}"),
         };
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn too_much_to_tell_apart_always_stops() {
-        let many = (0..VALUES_LIMIT as u64 + 1).map(|value| vec![value]).collect();
+        let many = (0..=VALUES_LIMIT as u64).map(|value| vec![value]).collect();
         let calls = [(16, Known::Values { registers: vec![(1, u64::MAX)], seen: many }), (1, Known::Always)];
         let program = program(&KnownCalls { calls: calls.into() });
         let native = Abi::native().audit_arch();
