@@ -629,6 +629,8 @@ pub enum GapKind {
     UnknownPath,
     /// A small set that reached its limit: further values were not kept.
     Limit,
+    /// Something seen that an output format has no words for.
+    Inexpressible,
 }
 
 impl GapKind {
@@ -645,6 +647,7 @@ impl GapKind {
             Self::Unreadable => "unreadable",
             Self::UnknownPath => "unknown-path",
             Self::Limit => "limit",
+            Self::Inexpressible => "inexpressible",
         }
     }
 }

@@ -1,1 +1,151 @@
-//! Placeholder.
+//! What a workload needs: the facts of a record, judged, generalised and without any output format.
+//!
+//! Everything here is a pure function of a record and [`Options`] and borrows from the record, so that the needs of a
+//! million files cost little beside them. Each need says why it is there. Knows no output format.
+
+pub mod caps;
+pub mod files;
+pub mod globs;
+pub mod outcome;
+pub mod risk;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use smallvec::SmallVec;
+
+use crate::abi::{Abi, Syscall};
+use crate::fact::{
+    ExecutionFact, Gap, IdentityFact, LimitFact, MountFact, NamespaceFact, NetworkFact, SignalFact, TraceFact,
+};
+use crate::path::AbsPath;
+use crate::record::{Evidence, Outcomes, Record, Subject, Usage};
+
+pub use caps::CapabilityNeed;
+pub use files::FileNeed;
+pub use globs::{Globs, Pattern};
+
+/// How far needs reach beyond what was observed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Generalisation of paths.
+    pub globs: Globs,
+}
+
+/// Why a need is there: the executables that showed it, with when and in which runs.
+pub type Because<'r> = SmallVec<[Cause<'r>; 1]>;
+
+/// One executable's part in a need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cause<'r> {
+    /// The executable.
+    pub subject: &'r AbsPath,
+    /// When it was seen of it.
+    pub seen: &'r Evidence,
+}
+
+/// Everything that a workload needs, each thing once.
+#[derive(Clone, Debug)]
+pub struct Needs<'r> {
+    /// Where this comes from.
+    pub origin: Origin<'r>,
+    /// System calls, whatever their outcome: a filter judges a call before its outcome.
+    pub syscalls: BTreeMap<Abi, BTreeMap<&'r Syscall, Because<'r>>>,
+    /// Files, sorted by pattern and kind.
+    pub files: Vec<FileNeed<'r>>,
+    /// The literal paths behind every pattern that stands for more than one.
+    pub literals: BTreeMap<Pattern, BTreeSet<&'r AbsPath>>,
+    /// Socket uses.
+    pub network: BTreeMap<&'r NetworkFact, Because<'r>>,
+    /// Executed programs.
+    pub executions: BTreeMap<&'r ExecutionFact, Because<'r>>,
+    /// Capabilities, in the order of their numbers.
+    pub capabilities: Vec<CapabilityNeed<'r>>,
+    /// Signals sent.
+    pub signals: BTreeMap<&'r SignalFact, Because<'r>>,
+    /// Namespaces created or joined.
+    pub namespaces: BTreeMap<&'r NamespaceFact, Because<'r>>,
+    /// Changes of the mount table.
+    pub mounts: BTreeMap<&'r MountFact, Because<'r>>,
+    /// Ids changed to.
+    pub identities: BTreeMap<&'r IdentityFact, Because<'r>>,
+    /// Resource limits changed.
+    pub limits: BTreeMap<&'r LimitFact, Because<'r>>,
+    /// Tasks traced.
+    pub traces: BTreeMap<&'r TraceFact, Because<'r>>,
+}
+
+/// Where needs come from, for the header of every output.
+#[derive(Clone, Debug)]
+pub struct Origin<'r> {
+    /// The workload's program.
+    pub program: Option<&'r AbsPath>,
+    /// How many runs.
+    pub runs: usize,
+    /// When the first run began and the last one was last seen, Unix time in milliseconds.
+    pub span_ms: Option<(u64, u64)>,
+    /// The kernels and machines of the runs.
+    pub kernels: BTreeSet<(&'r str, &'r str)>,
+    /// What was not seen.
+    pub gaps: &'r BTreeSet<Gap>,
+}
+
+/// What `record` needs.
+#[must_use]
+pub fn infer<'r>(record: &'r Record, options: &Options) -> Needs<'r> {
+    let (files, literals) = files::needs(record, options.globs);
+    Needs {
+        origin: origin(record),
+        syscalls: syscalls(record),
+        files,
+        literals,
+        network: gather(record, |subject| &subject.network, outcome::network),
+        executions: gather(record, |subject| &subject.executions, outcome::other),
+        capabilities: caps::needs(record),
+        signals: gather(record, |subject| &subject.signals, outcome::other),
+        namespaces: gather(record, |subject| &subject.namespaces, outcome::other),
+        mounts: gather(record, |subject| &subject.mounts, outcome::other),
+        identities: gather(record, |subject| &subject.identities, outcome::other),
+        limits: gather(record, |subject| &subject.limits, outcome::other),
+        traces: gather(record, |subject| &subject.traces, outcome::other),
+    }
+}
+
+fn origin(record: &Record) -> Origin<'_> {
+    let first = record.runs.values().map(|run| run.started_ms).min();
+    let last = record.runs.values().map(|run| run.started_ms.saturating_add(run.elapsed_ms)).max();
+    Origin {
+        program: record.program.as_ref(),
+        runs: record.runs.len(),
+        span_ms: first.zip(last),
+        kernels: record.runs.values().map(|run| (run.kernel.as_str(), run.machine.as_str())).collect(),
+        gaps: &record.gaps,
+    }
+}
+
+fn syscalls(record: &Record) -> BTreeMap<Abi, BTreeMap<&Syscall, Because<'_>>> {
+    let mut needs = BTreeMap::<Abi, BTreeMap<&Syscall, Because<'_>>>::new();
+    for (subject, seen_of) in &record.subjects {
+        for (&abi, calls) in &seen_of.syscalls {
+            let needs = needs.entry(abi).or_default();
+            for (call, used) in calls {
+                needs.entry(call).or_default().push(Cause { subject, seen: &used.seen });
+            }
+        }
+    }
+    needs
+}
+
+/// The keys of one small set of all subjects whose outcomes show a need.
+fn gather<K: Ord>(
+    record: &Record,
+    set: fn(&Subject) -> &BTreeMap<K, Usage>,
+    needed: fn(&Outcomes) -> bool,
+) -> BTreeMap<&K, Because<'_>> {
+    let mut needs = BTreeMap::<&K, Because<'_>>::new();
+    for (subject, seen_of) in &record.subjects {
+        for (key, usage) in set(seen_of).iter().filter(|(_, usage)| needed(&usage.outcomes)) {
+            needs.entry(key).or_default().push(Cause { subject, seen: &usage.seen });
+        }
+    }
+    needs
+}

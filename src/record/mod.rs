@@ -7,27 +7,27 @@ pub mod file;
 pub mod merge;
 
 mod entries;
+mod evidence;
 mod subject;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-pub use subject::{Evidence, FileUse, Invocation, Outcomes, RunSet, Subject, SyscallUse, Usage};
+pub use evidence::{Evidence, Failures, Outcomes, RunSet, Usage};
+pub use subject::{FileUse, Invocation, Subject, SyscallUse};
 
+use crate::abi::{Abi, Syscall};
 use crate::event::Outcome;
 use crate::fact::{Fact, Gap, GapKind};
 use crate::path::AbsPath;
 
-/// The layout that this program writes. A change of layout or meaning raises it.
+/// The layout that [`file`] writes. A change of layout or meaning raises it.
 pub const SCHEMA: u32 = 1;
 
 /// Everything that was learned of one workload.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
-    /// The layout's version, [`SCHEMA`].
-    pub schema: u32,
     /// The program that was started: the first one that the workload executed.
     pub program: Option<AbsPath>,
     /// The runs that contributed.
@@ -109,12 +109,6 @@ pub struct Counts {
     pub executions: usize,
 }
 
-impl Default for Record {
-    fn default() -> Self {
-        Self { schema: SCHEMA, program: None, runs: BTreeMap::new(), gaps: BTreeSet::new(), subjects: BTreeMap::new() }
-    }
-}
-
 impl Record {
     /// Takes in one fact of `subject`. Returns whether it is new: not known of this executable, or not with success.
     pub fn absorb(&mut self, subject: &AbsPath, fact: Fact, outcome: Outcome, moment: Moment) -> bool {
@@ -132,6 +126,11 @@ impl Record {
                 self.gap(Gap { kind: GapKind::Limit, detail })
             }
         }
+    }
+
+    /// `subject` entered a call `times` more times. Returns whether the call is new.
+    pub fn count(&mut self, subject: &AbsPath, abi: Abi, call: &Syscall, times: u64, moment: Moment) -> bool {
+        self.subjects.entry(subject.clone()).or_default().count(abi, call, times, moment)
     }
 
     /// Notes how `subject` was started; a bounded sample is kept.

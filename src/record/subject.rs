@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 
+use super::evidence::{Evidence, Failures, Outcomes, Usage};
 use super::{Moment, RunId, entries};
 use crate::abi::{Abi, Syscall};
 use crate::event::Outcome;
@@ -34,8 +34,10 @@ pub struct Subject {
     #[serde(with = "entries", skip_serializing_if = "BTreeMap::is_empty")]
     pub invocations: BTreeMap<Invocation, Evidence>,
     /// System calls by ABI.
+    #[serde(with = "entries::calls")]
     pub syscalls: BTreeMap<Abi, BTreeMap<Syscall, SyscallUse>>,
     /// Files by the kernel's path.
+    #[serde(deserialize_with = "entries::sorted")]
     pub files: BTreeMap<AbsPath, FileUse>,
     /// Sockets.
     #[serde(with = "entries", skip_serializing_if = "BTreeMap::is_empty")]
@@ -75,130 +77,6 @@ pub struct Invocation {
     pub command: Vec<String>,
 }
 
-/// When and in which runs a fact was seen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Evidence {
-    /// First time, Unix time in milliseconds.
-    pub first_ms: u64,
-    /// Last time that taught something about it, Unix time in milliseconds.
-    pub last_ms: u64,
-    /// Runs in which it was seen.
-    pub runs: RunSet,
-}
-
-/// A sorted set of runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RunSet(SmallVec<[RunId; 2]>);
-
-impl RunSet {
-    /// Adds a run; returns whether it is new.
-    pub fn insert(&mut self, run: RunId) -> bool {
-        match self.0.binary_search(&run) {
-            Ok(_) => false,
-            Err(at) => {
-                self.0.insert(at, run);
-                true
-            }
-        }
-    }
-
-    /// The runs, sorted.
-    pub fn iter(&self) -> impl Iterator<Item = RunId> {
-        self.0.iter().copied()
-    }
-}
-
-impl Evidence {
-    /// Seen once.
-    #[must_use]
-    pub fn at(moment: Moment) -> Self {
-        let mut runs = RunSet::default();
-        runs.insert(moment.run);
-        Self { first_ms: moment.at_ms, last_ms: moment.at_ms, runs }
-    }
-
-    /// Seen again.
-    pub fn again(&mut self, moment: Moment) {
-        self.first_ms = self.first_ms.min(moment.at_ms);
-        self.last_ms = self.last_ms.max(moment.at_ms);
-        self.runs.insert(moment.run);
-    }
-
-    /// Both evidences.
-    pub fn join(&mut self, other: &Self) {
-        self.first_ms = self.first_ms.min(other.first_ms);
-        self.last_ms = self.last_ms.max(other.last_ms);
-        for run in other.runs.iter() {
-            self.runs.insert(run);
-        }
-    }
-}
-
-/// How a call ended, as a sorted set: 0 for success, an errno, or [`Outcomes::UNFINISHED`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcomes(SmallVec<[u16; 4]>);
-
-impl Outcomes {
-    /// The end was not seen: exit, death within the call, or a thread's exec.
-    pub const UNFINISHED: u16 = u16::MAX;
-
-    /// The class of one outcome.
-    #[must_use]
-    pub fn class(outcome: Outcome) -> u16 {
-        match outcome {
-            Outcome::Returned(_) => 0,
-            Outcome::Failed(errno) => u16::try_from(errno).unwrap_or(Self::UNFINISHED),
-            Outcome::Unfinished => Self::UNFINISHED,
-        }
-    }
-
-    /// Adds a class; returns whether it is new.
-    pub fn insert(&mut self, class: u16) -> bool {
-        match self.0.binary_search(&class) {
-            Ok(_) => false,
-            Err(at) => {
-                self.0.insert(at, class);
-                true
-            }
-        }
-    }
-
-    /// The classes, sorted.
-    pub fn iter(&self) -> impl Iterator<Item = u16> {
-        self.0.iter().copied()
-    }
-
-    /// Whether it was admitted at least once: success, or a failure that is none ([`Outcome::admitted`]).
-    #[must_use]
-    pub fn admitted(&self) -> bool {
-        self.iter().any(|class| class == 0 || Outcome::Failed(i32::from(class)).admitted())
-    }
-}
-
-/// The evidence of a fact, with its outcomes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usage {
-    /// How it ended.
-    pub outcomes: Outcomes,
-    /// When it was seen.
-    pub seen: Evidence,
-}
-
-impl Usage {
-    fn new(class: u16, moment: Moment) -> Self {
-        let mut outcomes = Outcomes::default();
-        outcomes.insert(class);
-        Self { outcomes, seen: Evidence::at(moment) }
-    }
-
-    /// Seen again. Returns whether its class of outcome is new.
-    fn again(&mut self, class: u16, moment: Moment) -> bool {
-        self.seen.again(moment);
-        self.outcomes.insert(class)
-    }
-}
-
 /// The use of one system call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyscallUse {
@@ -223,9 +101,9 @@ pub struct FileUse {
     /// The part of `ok` that at least once was done by a task whose filesystem user id did not own the file.
     #[serde(default, skip_serializing_if = "Access::is_empty")]
     pub foreign: Access,
-    /// What failed, by errno.
-    #[serde(default, skip_serializing_if = "SmallVec::is_empty")]
-    pub failed: SmallVec<[(u16, Access); 1]>,
+    /// What failed, by class of outcome ([`Outcomes::class`]).
+    #[serde(default, skip_serializing_if = "Failures::is_empty")]
+    pub failed: Failures,
     /// Whether it is a directory.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub directory: bool,
@@ -238,24 +116,9 @@ impl FileUse {
         Self {
             ok: Access::empty(),
             foreign: Access::empty(),
-            failed: SmallVec::new(),
+            failed: Failures::default(),
             directory: false,
             seen: Evidence::at(moment),
-        }
-    }
-
-    /// Adds what failed with `class`; returns whether it is new.
-    pub(super) fn fail(&mut self, class: u16, access: Access) -> bool {
-        match self.failed.binary_search_by_key(&class, |(known, _)| *known) {
-            Ok(at) => self.failed.get_mut(at).is_some_and(|(_, known)| {
-                let news = !known.contains(access);
-                *known |= access;
-                news
-            }),
-            Err(at) => {
-                self.failed.insert(at, (class, access));
-                true
-            }
         }
     }
 
@@ -263,7 +126,7 @@ impl FileUse {
         self.seen.again(moment);
         self.directory |= fact.directory;
         if !outcome.admitted() {
-            return self.fail(Outcomes::class(outcome), fact.access);
+            return self.failed.insert(Outcomes::class(outcome), fact.access);
         }
         let foreign = if fact.owner { Access::empty() } else { fact.access };
         let news = !self.ok.contains(fact.access) || !self.foreign.contains(foreign);
@@ -277,9 +140,9 @@ impl Subject {
     pub(super) fn absorb(&mut self, fact: Fact, outcome: Outcome, moment: Moment) -> Result<bool, Full> {
         let class = Outcomes::class(outcome);
         match fact {
-            Fact::Syscall(abi, call) => Ok(self.call(abi, call, class, moment)),
+            Fact::Syscall(abi, call) => Ok(self.call(abi, &call, class, moment)),
             Fact::Arguments(abi, call, arguments) => {
-                let known = self.syscalls.entry(abi).or_default().get_mut(&call);
+                let known = self.syscalls.get_mut(&abi).and_then(|calls| calls.get_mut(&call));
                 known.map_or(Ok(false), |known| {
                     note(&mut known.arguments, arguments, class, moment, "argument values of one call", ARGUMENTS_LIMIT)
                 })
@@ -305,15 +168,29 @@ impl Subject {
         }
     }
 
-    fn call(&mut self, abi: Abi, call: Syscall, class: u16, moment: Moment) -> bool {
+    fn call(&mut self, abi: Abi, call: &Syscall, class: u16, moment: Moment) -> bool {
+        let (known, new) = self.used_call(abi, call, moment);
+        known.outcomes.insert(class) || new
+    }
+
+    pub(super) fn count(&mut self, abi: Abi, call: &Syscall, times: u64, moment: Moment) -> bool {
+        let (known, new) = self.used_call(abi, call, moment);
+        *known.calls.entry(moment.run).or_default() += times;
+        new
+    }
+
+    /// The use of a call that is seen now, and whether it is new.
+    fn used_call(&mut self, abi: Abi, call: &Syscall, moment: Moment) -> (&mut SyscallUse, bool) {
         let calls = self.syscalls.entry(abi).or_default();
-        if let Some(known) = calls.get_mut(&call) {
-            known.seen.again(moment);
-            return known.outcomes.insert(class);
-        }
-        let Usage { outcomes, seen } = Usage::new(class, moment);
-        calls.insert(call, SyscallUse { outcomes, seen, calls: BTreeMap::new(), arguments: BTreeMap::new() });
-        true
+        let new = !calls.contains_key(call);
+        let known = calls.entry(call.clone()).or_insert_with(|| SyscallUse {
+            outcomes: Outcomes::default(),
+            seen: Evidence::at(moment),
+            calls: BTreeMap::new(),
+            arguments: BTreeMap::new(),
+        });
+        known.seen.again(moment);
+        (known, new)
     }
 
     pub(super) fn invoked(&mut self, invocation: Invocation, moment: Moment) {
@@ -362,8 +239,8 @@ fn file_facts(path: &AbsPath, used: &FileUse) -> impl Iterator<Item = (Fact, Out
     let failed = used.failed.iter();
     ok.into_iter()
         .filter(|(access, _)| !access.is_empty())
-        .map(move |(access, owner)| (fact(access, owner), Outcomes(SmallVec::from_slice(&[0]))))
-        .chain(failed.map(move |&(class, access)| (fact(access, false), Outcomes(SmallVec::from_slice(&[class])))))
+        .map(move |(access, owner)| (fact(access, owner), Outcomes::only(0)))
+        .chain(failed.map(move |(class, access)| (fact(access, false), Outcomes::only(class))))
 }
 
 /// Adds `key` to a bounded map. Returns whether the key or its class of outcome is new.
@@ -383,40 +260,4 @@ fn note<K: Ord>(
     }
     map.insert(key, Usage::new(class, moment));
     Ok(true)
-}
-
-impl Serialize for Outcomes {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(self.iter().map(|class| match class {
-            0 => "ok".to_owned(),
-            Self::UNFINISHED => "unfinished".to_owned(),
-            errno => match nix::errno::Errno::from_raw(i32::from(errno)) {
-                nix::errno::Errno::UnknownErrno => errno.to_string(),
-                known => format!("{known:?}"),
-            },
-        }))
-    }
-}
-
-impl<'de> Deserialize<'de> for Outcomes {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let mut outcomes = Self::default();
-        for text in Vec::<std::borrow::Cow<'de, str>>::deserialize(from)? {
-            let class = match text.as_ref() {
-                "ok" => Some(0),
-                "unfinished" => Some(Self::UNFINISHED),
-                name => errno_class(name),
-            };
-            let unknown = || serde::de::Error::custom(format!("unknown outcome `{text}`"));
-            outcomes.insert(class.ok_or_else(unknown)?);
-        }
-        Ok(outcomes)
-    }
-}
-
-/// The class of an errno by name or number.
-fn errno_class(text: &str) -> Option<u16> {
-    text.parse()
-        .ok()
-        .or_else(|| (1..=133).find(|&errno| format!("{:?}", nix::errno::Errno::from_raw(i32::from(errno))) == text))
 }

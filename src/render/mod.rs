@@ -1,1 +1,166 @@
-//! Placeholder.
+//! Texts of policies, through templates.
+//!
+//! # Adding a format
+//!
+//! Write `templates/NAME.hbs`, a view for it in `context.rs` and a row in [`FORMATS`]; for a new kind of rule also a
+//! type in [`crate::policy`]. The property tests and goldens run over all of `FORMATS`, so they find the new row.
+//!
+//! Templates are Handlebars without logic (`each`, `if`, `unless`, partials) and strict: a name that the view lacks is
+//! an error. Nothing is escaped by the engine, since views hold [`escape::Escaped`] text only; in a JSON template every
+//! value goes through the `json` helper.
+
+mod context;
+mod engine;
+pub mod escape;
+mod name;
+
+use std::io::{self, Write};
+
+use serde_json::Value;
+
+use crate::infer::Needs;
+use crate::policy::Policy;
+use crate::policy::apparmor::AppArmor;
+use crate::policy::caps::Caps;
+use crate::policy::seccomp::Seccomp;
+
+pub use engine::Templates;
+pub use name::{BadName, ProfileName};
+
+/// One output format.
+#[derive(Debug)]
+pub struct Format {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it is, for help.
+    pub description: &'static str,
+    /// The file that it is written to; `%` stands for the profile's name.
+    file: &'static str,
+    /// The template's file.
+    template: &'static str,
+    /// The template that is built in.
+    text: &'static str,
+    /// Its typed rules.
+    policy: fn(&Needs<'_>) -> Box<dyn Policy>,
+    /// What its template sees.
+    view: fn(Needs<'_>, &ProfileName) -> serde_json::Result<Value>,
+    /// Whether the text must be JSON; it is read back before it is handed out.
+    json: bool,
+}
+
+/// Every format, in the order in which they are written and shown.
+pub const FORMATS: &[Format] = &[
+    Format {
+        name: "seccomp",
+        description: "seccomp profile of the OCI runtime-spec (Docker, Podman, containerd, Kubernetes)",
+        file: "seccomp.json",
+        template: "seccomp.json.hbs",
+        text: include_str!("../../templates/seccomp.json.hbs"),
+        policy: |needs| Box::new(Seccomp::new(needs)),
+        view: |needs, name| serde_json::to_value(context::SeccompView::new(&needs, name)),
+        json: true,
+    },
+    Format {
+        name: "apparmor",
+        description: "AppArmor profile, to be loaded by apparmor_parser",
+        file: "%.apparmor",
+        template: "apparmor.hbs",
+        text: include_str!("../../templates/apparmor.hbs"),
+        policy: |needs| Box::new(AppArmor::new(needs)),
+        view: context::apparmor,
+        json: false,
+    },
+    Format {
+        name: "caps",
+        description: "capabilities with the evidence for each, and the options for docker run",
+        file: "capabilities.txt",
+        template: "caps.txt.hbs",
+        text: include_str!("../../templates/caps.txt.hbs"),
+        policy: |needs| Box::new(Caps::new(needs)),
+        view: |needs, name| serde_json::to_value(context::CapsView::new(&needs, name)),
+        json: false,
+    },
+];
+
+/// Templates that others include, by the name in `{{> name}}`.
+const PARTIALS: &[(&str, &str, &str)] =
+    &[("header", "partials/header.hbs", include_str!("../../templates/partials/header.hbs"))];
+
+/// Why nothing was rendered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RenderError {
+    /// A template is wrong.
+    #[error("template {template}, line {line}: {reason}")]
+    Template {
+        /// Its file.
+        template: String,
+        /// The line, from 1; 0 when the engine does not tell.
+        line: usize,
+        /// What is wrong, in one line.
+        reason: String,
+    },
+    /// A name that no template has.
+    #[error("no template is named {name}; there are {}", known.join(", "))]
+    UnknownTemplate {
+        /// The name given.
+        name: String,
+        /// The names that there are.
+        known: Vec<&'static str>,
+    },
+    /// What a JSON template wrote is no JSON.
+    #[error("template {template} wrote no JSON")]
+    NotJson {
+        /// Its file.
+        template: String,
+        /// Where and why.
+        #[source]
+        reason: serde_json::Error,
+    },
+    /// The text could not be written.
+    #[error(transparent)]
+    Io(io::Error),
+}
+
+impl Format {
+    /// The row of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        FORMATS.iter().find(|format| format.name == name)
+    }
+
+    /// The file that a profile of this name is written to.
+    #[must_use]
+    pub fn file_name(&self, profile: &ProfileName) -> String {
+        self.file.replace('%', profile.as_str())
+    }
+
+    /// The typed rules for `needs`.
+    #[must_use]
+    pub fn policy(&self, needs: &Needs<'_>) -> Box<dyn Policy> {
+        (self.policy)(needs)
+    }
+
+    /// Writes the profile for `needs`, which are used up: a million files are held once at a time. Equal needs give
+    /// equal bytes.
+    ///
+    /// # Errors
+    /// See [`RenderError`]. With an error some of the text may have been written to `to`, except in JSON.
+    pub fn render(
+        &self,
+        needs: Needs<'_>,
+        profile: &ProfileName,
+        templates: &Templates,
+        mut to: impl Write,
+    ) -> Result<(), RenderError> {
+        let not_json = |reason| RenderError::NotJson { template: self.template.to_owned(), reason };
+        let view = (self.view)(needs, profile).map_err(not_json)?;
+        if !self.json {
+            return templates.render(self.template, view, to);
+        }
+        let mut text = Vec::new();
+        templates.render(self.template, view, &mut text)?;
+        serde_json::from_slice::<serde::de::IgnoredAny>(&text).map_err(not_json)?;
+        to.write_all(&text).map_err(RenderError::Io)
+    }
+}

@@ -1,5 +1,5 @@
-//! The one integration test program. Everything here runs the built `learn`, so that no test waits for the children of
-//! another.
+//! The one integration test program. Everything that traces runs the built `learn`, so that no test waits for the
+//! children of another.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -8,7 +8,14 @@
     reason = "a test fails by panicking, and says on standard error why it was not run"
 )]
 
+mod cli;
+mod laws;
+mod layers;
 mod nginx;
+mod parsers;
 mod pty;
+mod render;
+mod strategies;
 mod support;
+mod tool;
 mod trace;

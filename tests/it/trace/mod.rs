@@ -56,7 +56,7 @@ pub fn trace<I: IntoIterator<Item: AsRef<OsStr>>>(command: I) -> Learned {
 pub fn read_record(folder: &Path) -> Result<Record, String> {
     let path = folder.join("learned.json");
     let bytes = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    serde_json::from_slice(&bytes).map_err(|error| format!("{}: {error}", path.display()))
+    learn::record::file::read(&bytes[..]).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 impl Learned {
@@ -121,7 +121,7 @@ impl Learned {
                 uses.ok |= used.ok;
                 uses.foreign |= used.foreign;
                 uses.directory |= used.directory;
-                for &(class, access) in &used.failed {
+                for (class, access) in used.failed.iter() {
                     *uses.failed.entry(class).or_default() |= access;
                 }
             }

@@ -1,0 +1,120 @@
+//! Profiles as files: which formats, through which templates, under which name.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+
+use super::io::{self, Destination};
+use crate::infer;
+use crate::record::Record;
+use crate::render::{FORMATS, Format, ProfileName, Templates};
+
+/// Arguments about profiles.
+#[derive(Debug, clap::Args)]
+pub struct OutputArgs {
+    /// Which profiles to write, separated by commas; all of them by default
+    #[arg(short, long, value_name = "LIST", value_delimiter = ',', value_parser = formats())]
+    format: Vec<&'static Format>,
+
+    /// Folder with templates to use in place of the built-in ones, by file name
+    #[arg(long, value_name = "DIR")]
+    templates: Option<PathBuf>,
+
+    /// Name of the profile; by default that of the program
+    #[arg(long, value_name = "PROFILE")]
+    name: Option<ProfileName>,
+}
+
+fn formats() -> impl TypedValueParser<Value = &'static Format> {
+    let values = FORMATS.iter().map(|format| PossibleValue::new(format.name).help(format.description));
+    PossibleValuesParser::new(values)
+        .try_map(|name| Format::named(&name).ok_or_else(|| format!("no format is named {name}")))
+}
+
+/// What to write, resolved: templates are read and parsed, so that a mistake is found before a workload starts.
+pub struct Outputs {
+    formats: Vec<&'static Format>,
+    templates: Templates,
+    name: Option<ProfileName>,
+}
+
+impl Outputs {
+    /// Resolves the arguments.
+    ///
+    /// # Errors
+    /// A folder or template that cannot be read or parsed.
+    pub fn new(args: &OutputArgs) -> Result<Self> {
+        let replacements = args.templates.as_deref().map_or_else(|| Ok(BTreeMap::new()), read_templates)?;
+        let templates = Templates::new(replacements).with_context(|| match &args.templates {
+            Some(folder) => folder.display().to_string(),
+            None => "built in".to_owned(),
+        })?;
+        let wanted =
+            |format: &&Format| args.format.is_empty() || args.format.iter().any(|chosen| chosen.name == format.name);
+        Ok(Self { formats: FORMATS.iter().filter(wanted).collect(), templates, name: args.name.clone() })
+    }
+
+    /// Writes every format into `folder`, which is made when it does not exist. Returns the files, in the order of
+    /// [`FORMATS`]; each is replaced as a whole or not at all.
+    ///
+    /// # Errors
+    /// The first file that could not be written, with its name.
+    pub fn write(&self, record: &Record, folder: &Path) -> Result<Vec<PathBuf>> {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        let name = self.profile_name(record);
+        let mut files = Vec::new();
+        for format in &self.formats {
+            let path = folder.join(format.file_name(&name));
+            self.render(format, record, &name, &Destination::File(path.clone()))?;
+            files.push(path);
+        }
+        Ok(files)
+    }
+
+    /// Writes the one chosen format to standard output.
+    ///
+    /// # Errors
+    /// When more than one format was chosen, and those of writing.
+    pub fn print(&self, record: &Record) -> Result<()> {
+        let [format] = self.formats[..] else {
+            bail!("only one format can go to standard output: choose it with --format");
+        };
+        self.render(format, record, &self.profile_name(record), &Destination::Stdout)
+    }
+
+    /// The name of the profiles for `record`.
+    #[must_use]
+    pub fn profile_name(&self, record: &Record) -> ProfileName {
+        self.name.clone().unwrap_or_else(|| ProfileName::of(record.program.as_ref()))
+    }
+
+    fn render(&self, format: &Format, record: &Record, name: &ProfileName, to: &Destination) -> Result<()> {
+        let needs = infer::infer(record, &infer::Options::default());
+        io::write(to, |out| Ok(format.render(needs, name, &self.templates, out)?))
+    }
+}
+
+/// Every template file of a folder that has the name of a built-in one. Other `.hbs` files are mistakes.
+fn read_templates(folder: &Path) -> Result<BTreeMap<String, String>> {
+    let mut texts = BTreeMap::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot open the folder {}", folder.display()))? {
+        let name = PathBuf::from(entry?.file_name());
+        if name.extension().is_some_and(|extension| extension == "hbs") {
+            texts.insert(name.to_string_lossy().into_owned(), String::new());
+        }
+    }
+    let nested = Templates::files().filter(|file| file.contains('/') && folder.join(file).exists());
+    texts.extend(nested.map(|file| (file.to_owned(), String::new())));
+    for (name, text) in &mut texts {
+        let path = folder.join(name);
+        *text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    }
+    if texts.is_empty() {
+        let known = Templates::files().collect::<Vec<_>>().join(", ");
+        bail!("{} holds no template; there are {known}", folder.display());
+    }
+    Ok(texts)
+}

@@ -1,0 +1,406 @@
+//! Which capabilities a workload needs, judged from the operands of the calls that may hang on one.
+//!
+//! Needed means: without it the call would have ended differently. The rules are the kernel's own, each with its
+//! source; a plain permission that grants the call anyway needs none, and neither does a question that the kernel asks
+//! without acting on the answer. Capabilities: `capabilities(7)`.
+
+use std::collections::BTreeMap;
+
+use super::{Because, Cause};
+use crate::abi::Syscall;
+use crate::fact::{Capability, Check, Operation};
+use crate::record::{Outcomes, Record};
+
+/// How sure it is that a capability is needed, weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Asked for without having it, and refused.
+    Denied,
+    /// Held where it may matter, but whether it did cannot be told.
+    Likely,
+    /// Held, and without it the call would have been refused.
+    Needed,
+}
+
+impl Standing {
+    /// Whether profiles grant it.
+    #[must_use]
+    pub const fn granted(self) -> bool {
+        matches!(self, Self::Likely | Self::Needed)
+    }
+
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Denied => "denied",
+            Self::Likely => "likely",
+            Self::Needed => "needed",
+        }
+    }
+}
+
+/// A capability that is needed, or was asked for in vain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CapabilityNeed<'r> {
+    /// Which one.
+    pub capability: Capability,
+    /// The strongest standing of its reasons.
+    pub standing: Standing,
+    /// The calls that ask for it, strongest first.
+    pub reasons: Vec<Reason<'r>>,
+}
+
+/// One call that asks for a capability.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason<'r> {
+    /// How sure it is.
+    pub standing: Standing,
+    /// The call and its operands.
+    pub check: &'r Check,
+    /// Who made it.
+    pub because: Because<'r>,
+}
+
+/// The judgement of one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// The narrowest capability that decided it, or would have.
+    pub capability: Capability,
+    /// How sure that is.
+    pub standing: Standing,
+}
+
+/// Which capabilities would grant a call that plain permissions do not.
+struct Question {
+    /// Any of these suffices; the narrowest first.
+    any_of: &'static [Capability],
+    /// Whether the call fails without. Otherwise it succeeds with another effect, which may not matter.
+    certain: bool,
+}
+
+/// Every capability that `record` gives a reason for.
+#[must_use]
+pub fn needs(record: &Record) -> Vec<CapabilityNeed<'_>> {
+    let mut found = BTreeMap::<(Capability, Standing, &Check), Because<'_>>::new();
+    for (subject, seen_of) in &record.subjects {
+        for (check, usage) in &seen_of.checks {
+            if let Some(Judgement { capability, standing }) = judge(check, &usage.outcomes) {
+                found.entry((capability, standing, check)).or_default().push(Cause { subject, seen: &usage.seen });
+            }
+        }
+    }
+    let overrides =
+        found.keys().any(|(capability, standing, _)| *capability == Capability::DacOverride && standing.granted());
+    let mut needs = BTreeMap::<Capability, Vec<Reason<'_>>>::new();
+    for ((capability, standing, check), because) in found {
+        // Where DAC_OVERRIDE is needed anyway, it covers what DAC_READ_SEARCH would grant.
+        let covered = overrides && capability == Capability::DacReadSearch;
+        let capability = if covered { Capability::DacOverride } else { capability };
+        needs.entry(capability).or_default().push(Reason { standing, check, because });
+    }
+    needs.into_iter().filter_map(|(capability, reasons)| CapabilityNeed::of(capability, reasons)).collect()
+}
+
+impl<'r> CapabilityNeed<'r> {
+    fn of(capability: Capability, mut reasons: Vec<Reason<'r>>) -> Option<Self> {
+        reasons.sort_by(|one, other| other.standing.cmp(&one.standing).then_with(|| one.check.cmp(other.check)));
+        let standing = reasons.first()?.standing;
+        Some(Self { capability, standing, reasons })
+    }
+}
+
+/// Judges one call. `None` when plain permissions grant it, or when its outcome says nothing about capabilities.
+#[must_use]
+pub fn judge(check: &Check, outcomes: &Outcomes) -> Option<Judgement> {
+    let question = question(check)?;
+    let refused = |class: u16| matches!(i32::from(class), libc::EPERM | libc::EACCES);
+    let held = question.any_of.iter().find(|&&capability| check.effective.contains(capability));
+    if let Some(&capability) = held {
+        let standing = if outcomes.admitted() && question.certain {
+            Standing::Needed
+        } else if outcomes.iter().all(refused) {
+            // Held and yet refused: something else stands in the way.
+            Standing::Denied
+        } else {
+            // It passed the check and failed behind it, or would have had another effect.
+            Standing::Likely
+        };
+        return Some(Judgement { capability, standing });
+    }
+    let capability = *question.any_of.first()?;
+    outcomes.iter().any(refused).then_some(Judgement { capability, standing: Standing::Denied })
+}
+
+/// The capabilities of which any one makes the kernel grant `check`; empty when it grants it without.
+#[must_use]
+pub fn sufficient(check: &Check) -> &'static [Capability] {
+    question(check).map_or(&[], |question| question.any_of)
+}
+
+fn question(check: &Check) -> Option<Question> {
+    let certain = |any_of| Some(Question { any_of, certain: true });
+    let (id, _) = check.ids;
+    match &check.operation {
+        // net/ipv4/af_inet.c, inet_port_requires_bind_service()
+        Operation::BindPort { port, unprivileged } if *port != 0 && port < unprivileged => {
+            certain(&[Capability::NetBindService])
+        }
+        // net/ipv4/af_inet.c, inet_create(); net/packet/af_packet.c, packet_create()
+        Operation::RawSocket { .. } => certain(&[Capability::NetRaw]),
+        Operation::FileAccess { wanted, mode, .. } => certain(file_access(*wanted, *mode)?),
+        // fs/inode.c, inode_owner_or_capable()
+        Operation::OwnerOnly { owner, .. } if owner.0 != id => certain(&[Capability::Fowner]),
+        Operation::Chown { from, to, member, .. } if !chown_allowed(id, *from, *to, *member) => {
+            certain(&[Capability::Chown])
+        }
+        // fs/attr.c, setattr_prepare(): without it the bit is dropped and the call succeeds.
+        Operation::SetIdBits { mode, group, .. } if mode & libc::S_ISGID != 0 && !group.1 => {
+            Some(Question { any_of: &[Capability::Fsetid], certain: false })
+        }
+        Operation::SetUserIds { to, from } => ids(&check.call, *to, *from, &[Capability::Setuid]),
+        Operation::SetGroupIds { to, from } => ids(&check.call, *to, *from, &[Capability::Setgid]),
+        // kernel/groups.c, may_setgroups()
+        Operation::SetGroups => certain(&[Capability::Setgid]),
+        // kernel/signal.c, kill_ok_by_cred()
+        Operation::Kill { sender, receiver }
+            if [sender.0, sender.1].iter().all(|id| *id != receiver.0 && *id != receiver.1) =>
+        {
+            certain(&[Capability::Kill])
+        }
+        Operation::Chroot => certain(&[Capability::SysChroot]),
+        Operation::MakeDevice { .. } => certain(&[Capability::Mknod]),
+        Operation::Schedule { within_limit: false, .. } => certain(&[Capability::SysNice]),
+        // kernel/sys.c, do_prlimit()
+        Operation::RaiseLimit { from, to, .. } if to > from => certain(&[Capability::SysResource]),
+        Operation::Privileged { capability, .. } => certain(alone(*capability)),
+        _ => None,
+    }
+}
+
+/// `fs/namei.c`, `generic_permission()`: `wanted` are the `rwx` bits that the mode does not grant.
+fn file_access(wanted: u8, mode: u32) -> Option<&'static [Capability]> {
+    const EITHER: &[Capability] = &[Capability::DacReadSearch, Capability::DacOverride];
+    const OVERRIDE: &[Capability] = &[Capability::DacOverride];
+    let (read, write, execute) = (wanted & 4 != 0, wanted & 2 != 0, wanted & 1 != 0);
+    if mode & libc::S_IFMT == libc::S_IFDIR {
+        return Some(if write { OVERRIDE } else { EITHER });
+    }
+    match (read, write, execute) {
+        (false, false, false) => None,
+        (true, false, false) => Some(EITHER),
+        // No capability lets a file be executed that nobody may execute.
+        (_, _, true) if mode & 0o111 == 0 => None,
+        _ => Some(OVERRIDE),
+    }
+}
+
+/// `fs/attr.c`, `chown_ok()` and `chgrp_ok()`.
+fn chown_allowed(id: u32, from: (u32, u32), to: (Option<u32>, Option<u32>), member: bool) -> bool {
+    let owner = id == from.0;
+    let user = to.0.is_none_or(|user| owner && user == from.0);
+    let group = to.1.is_none_or(|group| owner && (member || group == from.1));
+    user && group
+}
+
+/// `setresuid(2)`: each id may become any of the real, effective and saved one; the filesystem id also itself. Of
+/// `setreuid(2)` the real one may not become the saved one (`kernel/sys.c`).
+fn ids(call: &Syscall, to: [Option<u32>; 4], from: [u32; 4], any_of: &'static [Capability]) -> Option<Question> {
+    let [real, effective, saved, filesystem] = from;
+    let [new_real, new_effective, new_saved, new_filesystem] = to;
+    let among = |id: Option<u32>, allowed: &[u32]| id.is_none_or(|id| allowed.contains(&id));
+    let name = call.name().unwrap_or_default().trim_end_matches("32");
+    let for_real =
+        if matches!(name, "setreuid" | "setregid") { vec![real, effective] } else { vec![real, effective, saved] };
+    let granted = among(new_real, &for_real)
+        && [new_effective, new_saved].iter().all(|&id| among(id, &[real, effective, saved]))
+        && among(new_filesystem, &[real, effective, saved, filesystem]);
+    if !granted {
+        return Some(Question { any_of, certain: true });
+    }
+    // With the capability setuid(2) sets all ids, without it the effective one alone.
+    let all = matches!(name, "setuid" | "setgid");
+    let differs = all && !(among(new_real, &[real]) && among(new_saved, &[saved]));
+    differs.then_some(Question { any_of, certain: false })
+}
+
+/// The slice that holds `capability` alone.
+fn alone(capability: Capability) -> &'static [Capability] {
+    let number = capability as usize;
+    Capability::ALL.get(number..=number).unwrap_or_default()
+}
+
+impl Check {
+    /// What was asked, for a reader: `bind(2) to port 80`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let call = &self.call;
+        match &self.operation {
+            Operation::BindPort { port, .. } => format!("{call}(2) to port {port}"),
+            Operation::RawSocket { family, kind } => format!("{call}(2) of family {family}, type {kind}"),
+            Operation::FileAccess { path, wanted, mode, owner } => {
+                let letters = [(4, 'r'), (2, 'w'), (1, 'x')].iter().filter(|(bit, _)| wanted & bit != 0);
+                let letters = letters.map(|(_, letter)| *letter).collect::<String>();
+                let (user, group) = owner;
+                format!("{call}(2) wants {letters} of {path} (mode {:o}, owner {user}:{group})", mode & 0o7777)
+            }
+            Operation::OwnerOnly { path, owner } => format!("{call}(2) on {path}, which user {} owns", owner.0),
+            Operation::Chown { path, from, to, .. } => {
+                let id = |id: Option<u32>| id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+                format!("{call}(2) of {path} from {}:{} to {}:{}", from.0, from.1, id(to.0), id(to.1))
+            }
+            Operation::SetIdBits { path, mode, .. } => format!("{call}(2) of {path} to mode {:o}", mode & 0o7777),
+            Operation::SetUserIds { to, from } | Operation::SetGroupIds { to, from } => {
+                format!("{call}(2) to {} from {}", id_list(to.iter().flatten()), id_list(from))
+            }
+            Operation::SetGroups | Operation::Chroot => format!("{call}(2)"),
+            Operation::Kill { sender, receiver } => {
+                format!("{call}(2) of a process of user {} by user {}", receiver.0, sender.1)
+            }
+            Operation::MakeDevice { kind } => {
+                format!("{call}(2) of a {} device", if *kind == libc::S_IFBLK { "block" } else { "character" })
+            }
+            Operation::Schedule { what, .. } | Operation::Privileged { what, .. } => format!("{call}(2): {what}"),
+            Operation::RaiseLimit { resource, from, to } => {
+                format!("{call}(2) raises the hard limit of resource {resource} from {from} to {to}")
+            }
+        }
+    }
+}
+
+fn id_list<'a>(ids: impl IntoIterator<Item = &'a u32>) -> String {
+    let mut ids = ids.into_iter().map(u32::to_string).collect::<Vec<_>>();
+    ids.dedup();
+    ids.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::CapabilitySet;
+    use crate::path::AbsPath;
+
+    const ALL: CapabilitySet = CapabilitySet((1 << 41) - 1);
+    const OK: u16 = 0;
+
+    fn check(operation: Operation, id: u32, effective: CapabilitySet) -> Check {
+        Check { call: Syscall::Named("call".into()), operation, ids: (id, id), effective }
+    }
+
+    fn only(capability: Capability) -> CapabilitySet {
+        CapabilitySet(1 << capability as u8)
+    }
+
+    fn judged(operation: Operation, effective: CapabilitySet, class: i32) -> Option<(Capability, Standing)> {
+        let class = u16::try_from(class).unwrap();
+        let judgement = judge(&check(operation, 0, effective), &Outcomes::only(class))?;
+        Some((judgement.capability, judgement.standing))
+    }
+
+    fn access(wanted: u8, mode: u32) -> Operation {
+        let path = AbsPath::new(b"/x").unwrap();
+        Operation::FileAccess { path, wanted, mode, owner: (33, 33) }
+    }
+
+    #[test]
+    fn ports() {
+        let bind = |port| Operation::BindPort { port, unprivileged: 1024 };
+        let needed = Some((Capability::NetBindService, Standing::Needed));
+        assert_eq!(judged(bind(80), ALL, 0), needed);
+        assert_eq!(judged(bind(1024), ALL, 0), None);
+        assert_eq!(judged(bind(0), ALL, 0), None);
+        let likely = Some((Capability::NetBindService, Standing::Likely));
+        assert_eq!(judged(bind(80), ALL, libc::EADDRINUSE), likely);
+        let denied = Some((Capability::NetBindService, Standing::Denied));
+        assert_eq!(judged(bind(80), CapabilitySet(0), libc::EACCES), denied);
+        assert_eq!(judged(bind(80), CapabilitySet(0), libc::EADDRINUSE), None);
+    }
+
+    #[test]
+    fn file_access_takes_the_narrowest_that_was_held() {
+        let (dir, file) = (libc::S_IFDIR | 0o700, libc::S_IFREG | 0o600);
+        let by = |wanted, mode, held| judged(access(wanted, mode), held, 0).map(|(capability, _)| capability);
+        assert_eq!(by(1, dir, ALL), Some(Capability::DacReadSearch));
+        assert_eq!(by(4, file, ALL), Some(Capability::DacReadSearch));
+        assert_eq!(by(4, file, only(Capability::DacOverride)), Some(Capability::DacOverride));
+        assert_eq!(by(3, dir, ALL), Some(Capability::DacOverride));
+        assert_eq!(by(6, file, ALL), Some(Capability::DacOverride));
+        assert_eq!(by(1, file, ALL), None, "nobody may execute it");
+        assert_eq!(by(1, file | 0o100, ALL), Some(Capability::DacOverride));
+    }
+
+    #[test]
+    fn changing_owners_and_ids() {
+        let path = AbsPath::new(b"/x").unwrap();
+        let chown = |from, to, member| Operation::Chown { path: path.clone(), from, to, member };
+        for (operation, needed) in [
+            (chown((0, 0), (Some(0), Some(0)), false), false),
+            (chown((0, 0), (None, None), false), false),
+            (chown((33, 0), (None, None), false), false),
+            (chown((0, 0), (None, Some(33)), true), false),
+            (chown((0, 0), (None, Some(33)), false), true),
+            (chown((0, 0), (Some(33), None), true), true),
+            (chown((33, 33), (Some(33), None), true), true),
+            (Operation::SetUserIds { to: [Some(33), Some(33), Some(33), None], from: [0; 4] }, true),
+            (Operation::SetUserIds { to: [None, Some(33), None, None], from: [33, 0, 0, 0] }, false),
+            (Operation::SetUserIds { to: [None, None, None, Some(7)], from: [0, 0, 0, 7] }, false),
+            (Operation::SetUserIds { to: [Some(7), None, None, None], from: [0, 0, 0, 7] }, true),
+            (Operation::SetGroupIds { to: [Some(0); 4], from: [0; 4] }, false),
+            (Operation::Kill { sender: (0, 0), receiver: (33, 33) }, true),
+            (Operation::Kill { sender: (33, 0), receiver: (33, 33) }, false),
+            (Operation::RaiseLimit { resource: 7, from: 9, to: 9 }, false),
+            (Operation::Schedule { what: "nice 5".into(), within_limit: true }, false),
+        ] {
+            let standing = judged(operation.clone(), ALL, 0).map(|(_, standing)| standing);
+            assert_eq!(standing == Some(Standing::Needed), needed, "{operation:?}");
+        }
+    }
+
+    #[test]
+    fn the_form_of_the_call_counts() {
+        let judged = |name: &str, to, from| {
+            let operation = Operation::SetUserIds { to, from };
+            let check = Check { call: Syscall::Named(name.into()), operation, ids: (0, 0), effective: ALL };
+            judge(&check, &Outcomes::only(OK)).map(|judgement| judgement.standing)
+        };
+        assert_eq!(judged("setuid", [Some(33); 4], [0; 4]), Some(Standing::Needed));
+        assert_eq!(judged("setuid32", [Some(33); 4], [33, 0, 0, 0]), Some(Standing::Likely));
+        assert_eq!(judged("setuid", [Some(33); 4], [33, 0, 33, 0]), None);
+        assert_eq!(judged("setreuid", [Some(33), None, None, None], [0, 0, 33, 0]), Some(Standing::Needed));
+        assert_eq!(judged("setresuid", [Some(33), None, None, None], [0, 0, 33, 0]), None);
+    }
+
+    #[test]
+    fn a_dropped_group_bit_is_only_likely() {
+        let path = AbsPath::new(b"/x").unwrap();
+        let bits = |mode, member| Operation::SetIdBits { path: path.clone(), mode, group: (5, member) };
+        assert_eq!(judged(bits(0o2755, false), ALL, 0), Some((Capability::Fsetid, Standing::Likely)));
+        assert_eq!(judged(bits(0o2755, true), ALL, 0), None);
+        assert_eq!(judged(bits(0o4755, false), ALL, 0), None);
+    }
+
+    #[test]
+    fn every_privileged_call_names_its_own() {
+        for &capability in Capability::ALL {
+            let operation = Operation::Privileged { capability, what: "it".into() };
+            assert_eq!(judged(operation.clone(), ALL, 0), Some((capability, Standing::Needed)));
+            assert_eq!(judged(operation, ALL, libc::EPERM), Some((capability, Standing::Denied)));
+        }
+    }
+
+    #[test]
+    fn override_covers_read_search() {
+        let mut record = Record::default();
+        let nginx = AbsPath::new(b"/usr/sbin/nginx").unwrap();
+        let moment = crate::record::Moment { run: crate::record::RunId(1), at_ms: 1 };
+        let mut absorb = |operation| {
+            let fact = crate::fact::Fact::Check(check(operation, 0, ALL));
+            record.absorb(&nginx, fact, crate::event::Outcome::Returned(i64::from(OK)), moment);
+        };
+        absorb(access(1, libc::S_IFDIR));
+        absorb(access(2, libc::S_IFDIR));
+        let needs = needs(&record);
+        assert_eq!(needs.len(), 1);
+        assert_eq!((needs[0].capability, needs[0].reasons.len()), (Capability::DacOverride, 2));
+    }
+}

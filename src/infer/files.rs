@@ -1,0 +1,91 @@
+//! Files that a workload needs: one entry for each path or pattern, whoever used it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::globs::{Globs, Pattern};
+use super::{Because, Cause, outcome};
+use crate::fact::Access;
+use crate::path::AbsPath;
+use crate::record::{FileUse, Record};
+
+/// The need for one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileNeed<'r> {
+    /// Which paths.
+    pub pattern: Pattern,
+    /// Whether they are directories.
+    pub directory: bool,
+    /// What is done.
+    pub access: Access,
+    /// The part of `access` that is done also by tasks whose filesystem user id does not own the file.
+    pub foreign: Access,
+    /// Who did it.
+    pub because: Because<'r>,
+}
+
+type Literals<'r> = BTreeMap<Pattern, BTreeSet<&'r AbsPath>>;
+
+/// Every file need of `record`, sorted by pattern and kind, with the literals behind general patterns.
+pub(super) fn needs(record: &Record, globs: Globs) -> (Vec<FileNeed<'_>>, Literals<'_>) {
+    let sizes = record.subjects.values().map(|subject| subject.files.len() + 2 * subject.executions.len());
+    let mut needs = Vec::with_capacity(sizes.sum());
+    let mut literals = Literals::new();
+    for (name, subject) in &record.subjects {
+        let mut add = |path, directory, (access, foreign): (Access, Access), seen| {
+            let pattern = Pattern::of(path, globs);
+            if matches!(pattern, Pattern::General(_)) {
+                literals.entry(pattern.clone()).or_default().insert(path);
+            }
+            let because = Because::from_buf([Cause { subject: name, seen }]);
+            needs.push(FileNeed { pattern, directory, access, foreign, because });
+        };
+        for (path, used) in &subject.files {
+            let (access, foreign) = needed(used);
+            if !access.is_empty() {
+                add(path, used.directory, (access, foreign), &used.seen);
+            }
+        }
+        for (execution, usage) in subject.executions.iter().filter(|(_, usage)| outcome::other(&usage.outcomes)) {
+            for path in [&execution.file, &execution.program] {
+                if !executed(record, path) {
+                    add(path, false, (Access::EXEC, Access::EXEC), &usage.seen);
+                }
+            }
+        }
+    }
+    (merged(needs), literals)
+}
+
+/// What of a file's use needs access, and the part of it by others than the owner. Whether a failed use was the
+/// owner's is not known.
+fn needed(used: &FileUse) -> (Access, Access) {
+    let failed = used.failed.iter().filter(|(class, _)| outcome::file(*class));
+    let failed = failed.fold(Access::empty(), |all, (_, access)| all | access);
+    (used.ok | failed, (used.foreign & used.ok) | failed)
+}
+
+/// Whether a file fact tells already that `path` is executed, and by whose owner.
+fn executed(record: &Record, path: &AbsPath) -> bool {
+    let used = record.subjects.values().filter_map(|subject| subject.files.get(path));
+    used.into_iter().any(|used| !used.directory && used.ok.contains(Access::EXEC))
+}
+
+/// One need for each pattern and kind.
+fn merged(mut needs: Vec<FileNeed<'_>>) -> Vec<FileNeed<'_>> {
+    // Stable, so that causes stay in the order of the subjects.
+    needs.sort_by(|one, other| (&one.pattern, one.directory).cmp(&(&other.pattern, other.directory)));
+    needs.dedup_by(|next, kept| {
+        let same = next.pattern == kept.pattern && next.directory == kept.directory;
+        if same {
+            kept.access |= next.access;
+            kept.foreign |= next.foreign;
+            for cause in &next.because {
+                if !kept.because.contains(cause) {
+                    kept.because.push(*cause);
+                }
+            }
+        }
+        same
+    });
+    needs
+}
