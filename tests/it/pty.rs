@@ -16,7 +16,8 @@ fn at_terminal(what: &str, script: impl Fn(&mut PtyReplSession, &str) -> Result<
     let learned = format!("{LEARN} --quiet -o {} -- {command}", folder.display());
     for command in [command, learned] {
         let mut shell = rexpect::spawn_bash(Some(TIMEOUT_MS)).unwrap();
-        script(&mut shell, &command).unwrap_or_else(|error| panic!("{command}: {error}"));
+        let played = script(&mut shell, &command).and_then(|()| shell.send_line("exit")).and_then(|_| shell.exp_eof());
+        played.unwrap_or_else(|error| panic!("{command}: {error}"));
     }
     assert!(folder.join("learned.json").exists());
 }
@@ -34,7 +35,7 @@ fn expect_status(shell: &mut PtyReplSession, status: i32) -> Result<(), rexpect:
 fn the_workload_is_in_the_foreground() {
     at_terminal("foreground", |shell, command| {
         shell.send_line(command)?;
-        shell.exp_regex("\nin the foreground")?;
+        shell.exp_string("foreground: yes")?;
         expect_status(shell, 0)
     });
 }
@@ -105,7 +106,8 @@ fn control_z_and_kill() {
         shell.send_control('z')?;
         shell.exp_string("Stopped")?;
         shell.wait_for_prompt()?;
-        shell.send_line("kill %1; wait %1")?;
+        // It dies of the signal once it goes on.
+        shell.send_line("kill $(jobs -p %1); fg")?;
         expect_status(shell, 128 + libc::SIGTERM)
     });
 }

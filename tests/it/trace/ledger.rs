@@ -56,7 +56,8 @@ impl Raw {
         Self { gaps: None, ..self }
     }
 
-    /// These calls are interrupted by a signal: what the kernel says at their end the workload never sees.
+    /// These calls are interrupted by a signal and made again by the kernel: neither their ends nor their number is
+    /// known to the workload. To a tracee that goes for ignored signals, too.
     pub fn interrupted(self, interrupted: &'static [&'static str]) -> Self {
         Self { interrupted, ..self }
     }
@@ -90,15 +91,14 @@ impl Raw {
         assert_eq!(learned.status(), self.status, "{name}: {errors}");
         let mut seen = of_record(&learned.record);
         assert_same_calls(&name, &seen, &made);
-        let unsure = |call: &Syscall| {
-            call.name().is_some_and(|name| ENDS_OF_OTHERS.contains(&name) || self.interrupted.contains(&name))
-        };
+        let is_one_of = |call: &Syscall, names: &[&str]| call.name().is_some_and(|name| names.contains(&name));
         for ledger in [&mut seen, &mut made] {
             for ((_, call), (times, outcomes)) in ledger {
-                if unsure(call) {
+                let interrupted = is_one_of(call, self.interrupted);
+                if interrupted || is_one_of(call, &ENDS_OF_OTHERS) {
                     *outcomes = Outcomes::default();
                 }
-                if !learned.run().exact_counts {
+                if interrupted || !learned.run().exact_counts {
                     *times = 0;
                 }
             }

@@ -55,8 +55,8 @@ pub fn trace<I: IntoIterator<Item: AsRef<OsStr>>>(command: I) -> Learned {
 /// The record in an output folder.
 pub fn read_record(folder: &Path) -> Result<Record, String> {
     let path = folder.join("learned.json");
-    let bytes = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    learn::record::file::read(&bytes[..]).map_err(|error| format!("{}: {error}", path.display()))
+    let file = fs::File::open(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    learn::record::file::read(file).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 impl Learned {
