@@ -64,6 +64,16 @@ impl Abi {
         }
     }
 
+    /// The numbers of clone and clone3.
+    #[must_use]
+    pub const fn clone_numbers(self) -> (u32, u32) {
+        match self {
+            Self::X86_64 | Self::X32 => (56, 435),
+            Self::I386 => (120, 435),
+            Self::Aarch64 => (220, 435),
+        }
+    }
+
     /// The ABI of this program's own calls, in which an injected call is made.
     #[must_use]
     pub const fn native() -> Self {
@@ -277,6 +287,10 @@ mod tests {
         ] {
             assert_eq!(abi.syscall(number).to_string(), name, "{abi}");
             assert_eq!(abi.number(name), Some(number), "{abi} {name}");
+        }
+        for abi in Abi::ALL {
+            let by_name = (abi.number("clone").unwrap(), abi.number("clone3").unwrap());
+            assert_eq!(abi.clone_numbers(), by_name, "{abi}");
         }
         assert_eq!(Abi::Aarch64.number("open"), None);
         assert_eq!(Abi::X86_64.syscall(1000), Syscall::Unnamed(1000));

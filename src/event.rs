@@ -3,6 +3,7 @@
 //! Knows neither ptrace nor facts. A backend calls a [`Sink`]; the sink looks at the stopped task through a
 //! [`TaskView`], which lives only while the task stands still.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
 
@@ -75,7 +76,7 @@ pub enum Ended {
 pub struct Interest {
     /// Show the end of this call too.
     pub leave: bool,
-    /// This stop taught something that was not known before.
+    /// This stop taught something about calls: a new one, or new scalar arguments.
     pub news: bool,
 }
 
@@ -95,6 +96,27 @@ pub struct Census {
     pub processes: usize,
     /// Threads alive now, each process's first included.
     pub threads: usize,
+}
+
+/// The native calls of which a further one would teach nothing at all, by number without arguments in memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownCalls {
+    /// Calls by number in [`Abi::native`].
+    pub calls: BTreeMap<u32, Known>,
+}
+
+/// When a call teaches nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// With any arguments.
+    Always,
+    /// With these values in these registers.
+    Values {
+        /// Index and mask of each register that counts.
+        registers: Vec<(u8, u64)>,
+        /// The values, masked, in the order of the registers.
+        seen: BTreeSet<Vec<u64>>,
+    },
 }
 
 /// Something that the backend could not observe.
@@ -123,18 +145,25 @@ pub trait Sink {
     /// A task stands at the entry of `call`.
     fn enter(&mut self, tid: Tid, call: &Call, view: &dyn TaskView) -> Interest;
 
-    /// A task stands at the end of `call`. Returns whether something new was learned.
+    /// A task stands at the end of `call`. Returns whether this taught something about calls, as [`Interest::news`].
     fn leave(&mut self, tid: Tid, call: &Call, outcome: Outcome, view: &dyn TaskView) -> bool;
 
     /// A task runs a new program (inside its still unfinished execve). `former` is its thread id before: another than
     /// `tid` when a thread that was not the first called execve; every other thread of the process is gone.
     fn exec(&mut self, tid: Tid, former: Tid, view: &dyn TaskView);
 
+    /// The process of a task was thinned: calls that are known no longer stop, and are counted no longer.
+    /// `no_new_privs` tells that the task had to be given that for it (`prctl(2)`, `PR_SET_NO_NEW_PRIVS`).
+    fn thinned(&mut self, tid: Tid, no_new_privs: bool);
+
     /// A task ended. A call that it was in is [`Outcome::Unfinished`].
     fn gone(&mut self, tid: Tid, ended: Ended);
 
     /// Something was not seen.
     fn lost(&mut self, loss: Loss);
+
+    /// What needs not be shown any more, by any task.
+    fn known(&self) -> KnownCalls;
 
     /// Called some ten times a second and after each wake-up, between stops.
     fn tick(&mut self, census: Census) -> Directive;
@@ -201,6 +230,17 @@ pub trait TaskView {
     /// # Errors
     /// `ESRCH` when there is none.
     fn process(&self, pid: i32) -> io::Result<Credentials>;
+
+    /// An extended attribute of the file at `path`, a path that [`TaskView::resolve`] or another question here gave
+    /// (`lgetxattr(2)` inside the task's root and mount namespace): `security.capability`, `system.posix_acl_access`.
+    /// A backend that cannot ask leaves it out, and files are judged by their mode bits alone.
+    ///
+    /// # Errors
+    /// `ENODATA` when it has none, `ENOTSUP` when the file system or the backend knows none.
+    fn attribute(&self, path: &AbsPath, name: &str) -> io::Result<Vec<u8>> {
+        let (_, _) = (path, name);
+        Err(io::Error::from_raw_os_error(libc::ENOTSUP))
+    }
 
     /// A file of the task's `/proc/sys` or `/proc/TID` as text, named below `/proc`, with `self` for the task
     /// (`self/oom_score_adj`, `sys/net/ipv4/ip_unprivileged_port_start`). At most 64 KiB.

@@ -24,17 +24,6 @@ pub fn read_record(path: &Path) -> Result<Record> {
     file::read(bytes).with_context(|| path.display().to_string())
 }
 
-/// Reads the record of an earlier run; `None` when there is none.
-///
-/// # Errors
-/// Those of [`read_record`]: a record that cannot be read is not to be replaced.
-pub fn read_earlier(path: &Path) -> Result<Option<Record>> {
-    if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-        return Ok(None);
-    }
-    read_record(path).map(Some)
-}
-
 /// Makes a folder unless it is there, and makes sure that files can be made in it.
 ///
 /// # Errors
@@ -161,18 +150,6 @@ mod tests {
         assert_eq!(fs::read(&real).unwrap(), b"new");
         write(&Destination::File("/dev/null".into()), |out| Ok(out.write_all(b"new")?)).unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
-    }
-
-    #[test]
-    fn an_unreadable_earlier_record_is_not_none() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("learned.json");
-        assert_eq!(read_earlier(&path).unwrap(), None);
-        write_record(&Destination::File(path.clone()), &Record::default()).unwrap();
-        assert_eq!(read_earlier(&path).unwrap(), Some(Record::default()));
-        fs::write(&path, "{").unwrap();
-        assert!(read_earlier(&path).is_err());
-        assert!(read_earlier(&path.join("x")).is_err(), "its folder is a file");
     }
 
     #[test]

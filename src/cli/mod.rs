@@ -10,9 +10,14 @@ pub mod io;
 pub mod outputs;
 pub mod run;
 
+mod folder;
 mod generate;
+mod launch;
 mod merge;
 mod render;
+mod session;
+mod status;
+mod summary;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};

@@ -1,14 +1,30 @@
 //! `learn -- PROGRAM`: runs a workload and learns.
+//!
+//! Prepares everything that can go wrong before the workload starts, then wires capture to decode to record.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::anyhow;
+use nix::sys::utsname::uname;
+use nix::unistd::getuid;
+
 use super::exit::{Exit, Failure};
-use super::outputs;
+use super::folder::{self, Folder, RECORD};
+use super::launch::{self, LaunchError};
+use super::outputs::{self, Outputs};
+use super::session::{Limits, Session, status_of, unix_ms};
+use super::status::StatusLine;
+use super::{io, summary};
+use crate::capture::ptrace::Ptrace;
+use crate::capture::{Backend, CaptureError, Workload};
+use crate::record::Run;
 
 /// Arguments of a run.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct RunArgs {
     /// The program to learn from, and its arguments
     #[arg(last = true, value_name = "PROGRAM", value_hint = clap::ValueHint::CommandWithArguments)]
@@ -18,7 +34,7 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
 
-    /// Which profiles.
+    /// About the profiles
     #[command(flatten)]
     pub outputs: outputs::OutputArgs,
 
@@ -38,6 +54,18 @@ pub struct RunArgs {
     #[arg(long)]
     pub fresh: bool,
 
+    /// Another record whose calls need not be seen again, for speed
+    #[arg(long, value_name = "RECORD")]
+    pub known: Option<PathBuf>,
+
+    /// Stop at every call: slow, with exact counts
+    #[arg(long)]
+    pub no_thin: bool,
+
+    /// Stops without news after which a process stops for new calls only
+    #[arg(long, value_name = "STOPS", hide = true)]
+    pub thin_after: Option<u32>,
+
     /// No status line and no summary
     #[arg(short, long)]
     pub quiet: bool,
@@ -50,7 +78,83 @@ pub struct RunArgs {
 /// Does it.
 ///
 /// # Errors
-/// With 125, 126 or 127.
-pub fn run(_: &RunArgs) -> Result<Exit, Failure> {
-    Err(Exit::RUN_FAILED.because(anyhow::anyhow!("learning is not built in yet")))
+/// With 125, or with 126 or 127 when the program cannot be executed.
+pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
+    let failed = |error: anyhow::Error| Exit::RUN_FAILED.because(error);
+    let outputs = Outputs::new(&args.outputs).map_err(failed)?;
+    let known = args.known.as_deref().map(io::read_record).transpose().map_err(failed)?;
+    let workload = launch::workload(&args.workload, args.user.as_deref()).map_err(not_launched)?;
+    let program = args.workload.first().map(OsString::as_os_str).unwrap_or_default();
+    let path = args.output.clone().unwrap_or_else(|| folder::default_path(program));
+    let folder = Folder::prepare(path, args.fresh, &workload.program).map_err(failed)?;
+    let before = folder.record.counts();
+
+    let mut session = Session::new(
+        folder.record,
+        this_run(&workload),
+        Limits { time: args.limit, quiet: args.until_quiet },
+        StatusLine::new(args.quiet),
+        folder.path.join(RECORD),
+    )
+    .map_err(failed)?;
+    let thin_after = if args.no_thin { None } else { Some(session.take_for_known(known.as_ref(), args.thin_after)) };
+    let finished = Ptrace { thin_after }.run(&workload, &mut session).map_err(not_captured)?;
+
+    let (record, saved) = session.finish(&finished);
+    let written = saved.and_then(|()| outputs.write(&record, &folder.path));
+    let written = written.map_err(failed)?;
+    if !args.quiet {
+        summary::print(&summary::Told {
+            record: &record,
+            before,
+            finished: &finished,
+            folder: &folder.path,
+            written: &written,
+        });
+    }
+    if args.strict && !record.gaps.is_empty() {
+        return Err(failed(anyhow!("not everything was seen ({} gaps), and --strict was given", record.gaps.len())));
+    }
+    Ok(finished.root.and_then(status_of).map_or(Exit::RUN_FAILED, Exit::of_status))
+}
+
+/// What is known of this run before it begins.
+fn this_run(workload: &Workload) -> Run {
+    let system = uname().ok();
+    let text = |pick: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
+        system.as_ref().map(|system| pick(system).to_string_lossy().into_owned()).unwrap_or_default()
+    };
+    Run {
+        elapsed_ms: 0,
+        complete: false,
+        started_ms: unix_ms(),
+        command: workload.arguments.iter().map(|word: &CString| crate::path::to_text(word.as_bytes())).collect(),
+        status: None,
+        kernel: text(nix::sys::utsname::UtsName::release),
+        machine: text(nix::sys::utsname::UtsName::machine),
+        uid: workload.user.as_ref().map_or_else(|| getuid().as_raw(), |user| user.uid),
+        exact_counts: true,
+        peak_processes: 0,
+        peak_threads: 0,
+        peak_memory_kib: 0,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+fn not_launched(error: LaunchError) -> Failure {
+    match error {
+        LaunchError::NotInPath(_) | LaunchError::Missing(_) => Exit::NOT_FOUND,
+        LaunchError::NotExecutable { .. } => Exit::NOT_EXECUTABLE,
+        _ => Exit::RUN_FAILED,
+    }
+    .because(error)
+}
+
+fn not_captured(error: CaptureError) -> Failure {
+    match &error {
+        CaptureError::Execute { source, .. } if source.kind() == ErrorKind::NotFound => Exit::NOT_FOUND,
+        CaptureError::Execute { .. } => Exit::NOT_EXECUTABLE,
+        _ => Exit::RUN_FAILED,
+    }
+    .because(error)
 }

@@ -80,7 +80,8 @@ struct Question {
 }
 
 /// Every capability that `record` gives a reason for.
-pub(super) fn needs(record: &Record) -> Vec<CapabilityNeed<'_>> {
+#[must_use]
+pub fn needs(record: &Record) -> Vec<CapabilityNeed<'_>> {
     let mut found = BTreeMap::<(Capability, Standing, &Check), Because<'_>>::new();
     for (subject, seen_of) in &record.subjects {
         for (check, usage) in &seen_of.checks {

@@ -7,6 +7,7 @@ pub mod caps;
 pub mod files;
 pub mod globs;
 pub mod outcome;
+pub mod risk;
 
 use std::collections::{BTreeMap, BTreeSet};
 

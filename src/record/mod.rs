@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use evidence::{Evidence, Failures, Outcomes, RunSet, Usage};
 pub use subject::{FileUse, Invocation, Subject, SyscallUse};
 
+use crate::abi::{Abi, Syscall};
 use crate::event::Outcome;
 use crate::fact::{Fact, Gap, GapKind};
 use crate::path::AbsPath;
@@ -126,6 +127,11 @@ impl Record {
                 self.gap(Gap { kind: GapKind::Limit, detail })
             }
         }
+    }
+
+    /// `subject` entered a call `times` more times. Returns whether the call is new.
+    pub fn count(&mut self, subject: &AbsPath, abi: Abi, call: &Syscall, times: u64, moment: Moment) -> bool {
+        self.subjects.entry(subject.clone()).or_default().count(abi, call, times, moment)
     }
 
     /// Notes how `subject` was started; a bounded sample is kept.

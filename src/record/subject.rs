@@ -140,7 +140,7 @@ impl Subject {
     pub(super) fn absorb(&mut self, fact: Fact, outcome: Outcome, moment: Moment) -> Result<bool, Full> {
         let class = Outcomes::class(outcome);
         match fact {
-            Fact::Syscall(abi, call) => Ok(self.call(abi, call, class, moment)),
+            Fact::Syscall(abi, call) => Ok(self.call(abi, &call, class, moment)),
             Fact::Arguments(abi, call, arguments) => {
                 let known = self.syscalls.get_mut(&abi).and_then(|calls| calls.get_mut(&call));
                 known.map_or(Ok(false), |known| {
@@ -168,15 +168,29 @@ impl Subject {
         }
     }
 
-    fn call(&mut self, abi: Abi, call: Syscall, class: u16, moment: Moment) -> bool {
+    fn call(&mut self, abi: Abi, call: &Syscall, class: u16, moment: Moment) -> bool {
+        let (known, new) = self.used_call(abi, call, moment);
+        known.outcomes.insert(class) || new
+    }
+
+    pub(super) fn count(&mut self, abi: Abi, call: &Syscall, times: u64, moment: Moment) -> bool {
+        let (known, new) = self.used_call(abi, call, moment);
+        *known.calls.entry(moment.run).or_default() += times;
+        new
+    }
+
+    /// The use of a call that is seen now, and whether it is new.
+    fn used_call(&mut self, abi: Abi, call: &Syscall, moment: Moment) -> (&mut SyscallUse, bool) {
         let calls = self.syscalls.entry(abi).or_default();
-        if let Some(known) = calls.get_mut(&call) {
-            known.seen.again(moment);
-            return known.outcomes.insert(class);
-        }
-        let Usage { outcomes, seen } = Usage::new(class, moment);
-        calls.insert(call, SyscallUse { outcomes, seen, calls: BTreeMap::new(), arguments: BTreeMap::new() });
-        true
+        let new = !calls.contains_key(call);
+        let known = calls.entry(call.clone()).or_insert_with(|| SyscallUse {
+            outcomes: Outcomes::default(),
+            seen: Evidence::at(moment),
+            calls: BTreeMap::new(),
+            arguments: BTreeMap::new(),
+        });
+        known.seen.again(moment);
+        (known, new)
     }
 
     pub(super) fn invoked(&mut self, invocation: Invocation, moment: Moment) {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use insta::assert_snapshot;
 
-use crate::support::{learn, learn_with, samples};
+use crate::tool::{learn, learn_with, samples};
 
 /// Exit code and standard error of a command that prints nothing else.
 fn refused(args: &[&str]) -> String {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use crate::support::project;
+use crate::tool::project;
 
 /// Each layer with what it may import.
 const LAYERS: &[(&str, &[&str])] = &[

@@ -1,10 +1,21 @@
-//! The one integration binary.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+//! The one integration test program. Everything that traces runs the built `learn`, so that no test waits for the
+//! children of another.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says on standard error why it was not run"
+)]
 
 mod cli;
 mod laws;
 mod layers;
+mod nginx;
 mod parsers;
+mod pty;
 mod render;
 mod strategies;
 mod support;
+mod tool;
+mod trace;

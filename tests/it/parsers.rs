@@ -18,7 +18,7 @@ use proptest::test_runner::TestRunner;
 
 use crate::laws::rendered;
 use crate::strategies;
-use crate::support::{require, samples};
+use crate::tool::{require, samples};
 
 /// The features of a kernel with all of this ABI, so that no rule is downgraded for this machine's kernel.
 const FEATURES: &str = "/etc/apparmor.d/abi/3.0";

@@ -1,72 +1,177 @@
-//! What tests share: the program, fresh directories, and what must be present.
+//! What every test needs: the programs, a fresh directory, a deadline, and what the machine must offer.
 
 use std::ffi::OsStr;
-use std::io::Write;
+use std::fs::Permissions;
+use std::io::Read;
+use std::net::{Ipv4Addr, TcpListener};
+use std::ops::{Deref, DerefMut};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
 
-/// How a command ended.
-#[derive(Debug)]
-pub struct Ended {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+/// How long anything may take that a test waits for.
+pub const DEADLINE: Duration = Duration::from_mins(2);
+
+/// `learn`, as it was built for this test.
+pub const LEARN: &str = env!("CARGO_BIN_EXE_learn");
+
+/// `learn ARGUMENTS…`, without standard input.
+pub fn learn<I: IntoIterator<Item: AsRef<OsStr>>>(arguments: I) -> Command {
+    let mut command = Command::new(LEARN);
+    command.args(arguments).stdin(Stdio::null());
+    command
 }
 
-/// Runs `learn` with these arguments, without input.
-pub fn learn(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ended {
-    learn_with(args, b"")
+/// The workload of `tests/fixture`.
+pub fn fixture() -> PathBuf {
+    let path = Path::new(LEARN).with_file_name("examples").join("fixture");
+    assert!(path.exists(), "{} is not there: build it with `cargo build --example fixture`", path.display());
+    path
 }
 
-/// Runs `learn` with these arguments and this input.
-pub fn learn_with(args: impl IntoIterator<Item = impl AsRef<OsStr>>, input: &[u8]) -> Ended {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_learn"));
-    command.args(args).env_remove("COLUMNS").current_dir(env!("CARGO_MANIFEST_DIR"));
-    run(&mut command, input)
+/// A directory of its own, which everyone may enter, without symbolic links in its path.
+pub fn fresh() -> (TempDir, PathBuf) {
+    let dir = tempfile::Builder::new().prefix("learn-test-").permissions(Permissions::from_mode(0o755)).tempdir();
+    let dir = dir.unwrap();
+    let path = dir.path().canonicalize().unwrap();
+    (dir, path)
 }
 
-/// Runs a command to its end.
-pub fn run(command: &mut Command, input: &[u8]) -> Ended {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_owned();
-    // A command that ends early closes its input.
-    let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    Ended {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
+/// A TCP port of the loopback that nobody uses now.
+pub fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// A running program: killed when the deadline passes, and when the test is over.
+pub struct Running {
+    child: Child,
+    _watched: Sender<()>,
+}
+
+impl Running {
+    /// Starts `command`.
+    pub fn start(command: &mut Command) -> Self {
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let pid = Pid::from_raw(child.id().try_into().unwrap());
+        let (watched, over) = channel();
+        std::thread::spawn(move || {
+            if over.recv_timeout(DEADLINE) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("process {pid} was still running after {DEADLINE:?}");
+                kill(pid, Signal::SIGKILL)
+            } else {
+                Ok(())
+            }
+        });
+        Self { child, _watched: watched }
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
 }
 
-/// The project's own folder.
-pub fn project() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
+impl Deref for Running {
+    type Target = Child;
 
-/// The program of this name, when it is installed. What is absent is said; it fails the test when
-/// `LEARN_TEST_REQUIRE`, a list with commas, names it.
-pub fn require(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    let found = folders.map(|folder| folder.join(name)).find(|file| file.is_file());
-    if found.is_none() {
-        let required = std::env::var("LEARN_TEST_REQUIRE").unwrap_or_default();
-        assert!(!required.split(',').any(|one| one == name), "{name} is required and absent");
-        // Not by a macro, whose text would be captured.
-        let _ = writeln!(std::io::stderr(), "not tested: {name} is absent");
+    fn deref(&self) -> &Child {
+        &self.child
     }
-    found
 }
 
-/// Every folder below `samples` that holds a record.
-pub fn samples() -> Vec<PathBuf> {
-    let folders = std::fs::read_dir(project().join("samples")).unwrap().map(|entry| entry.unwrap().path());
-    let mut folders = folders.filter(|folder| folder.join("learned.json").exists()).collect::<Vec<_>>();
-    folders.sort();
-    assert!(!folders.is_empty(), "there are samples");
-    folders
+impl DerefMut for Running {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.child
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both do nothing when it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs `command` to its end and gives what it printed.
+pub fn finish(command: &mut Command) -> Output {
+    let start = Instant::now();
+    let mut running = Running::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let mut errors = running.stderr.take().unwrap();
+    let errors = std::thread::spawn(move || {
+        let mut text = Vec::new();
+        errors.read_to_end(&mut text).map(|_| text)
+    });
+    let mut stdout = Vec::new();
+    running.stdout.take().unwrap().read_to_end(&mut stdout).unwrap();
+    let stderr = errors.join().unwrap().unwrap();
+    let status = running.wait().unwrap();
+    assert!(start.elapsed() < DEADLINE, "{command:?} took too long: {}", String::from_utf8_lossy(&stderr));
+    Output { status, stdout, stderr }
+}
+
+/// Waits until `condition` holds; fails when the deadline passes.
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < DEADLINE, "{what}: not within {DEADLINE:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whether all of `needs` are here. A test that lacks one is not run and says so, unless `LEARN_TEST_REQUIRE` (a list
+/// with commas) names what is missing: then it fails.
+#[must_use]
+pub fn require(needs: &[&str]) -> bool {
+    let listed = std::env::var("LEARN_TEST_REQUIRE").unwrap_or_default();
+    let test = std::thread::current().name().unwrap_or("test").to_owned();
+    needs.iter().all(|need| {
+        let Err(reason) = probe(need) else {
+            return true;
+        };
+        assert!(!listed.split(',').any(|name| name.trim() == *need), "{need} is required: {reason}");
+        eprintln!("not run: {test} because {reason}");
+        false
+    })
+}
+
+/// Whether `need` is here, or why not.
+fn probe(need: &str) -> Result<(), String> {
+    match need {
+        "ptrace" => traceable(),
+        "root" if nix::unistd::geteuid().is_root() => Ok(()),
+        "root" => Err("it runs as root only".to_owned()),
+        "gcc" => succeeds(Command::new("gcc").arg("--version"), "gcc is missing"),
+        "gcc-multilib" => {
+            let mut compiler = Command::new("gcc");
+            compiler.args(["-m32", "-E", "-x", "c", "-include", "asm/unistd.h", "/dev/null"]);
+            succeeds(&mut compiler, "gcc -m32 or its headers are missing (Debian package gcc-multilib)")
+        }
+        program => {
+            let mut find = Command::new("sh");
+            find.args(["-c", "PATH=$PATH:/usr/sbin:/sbin; command -v \"$1\"", "sh", program]);
+            succeeds(&mut find, &format!("{program} is missing"))
+        }
+    }
+}
+
+fn succeeds(command: &mut Command, otherwise: &str) -> Result<(), String> {
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if status.is_ok_and(|status| status.success()) { Ok(()) } else { Err(otherwise.to_owned()) }
+}
+
+/// Tries to trace a child.
+fn traceable() -> Result<(), String> {
+    let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let pid = Pid::from_raw(child.id().try_into().unwrap());
+    let seized = nix::sys::ptrace::seize(pid, nix::sys::ptrace::Options::empty());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    seized.map_err(|errno| format!("tracing is forbidden here: {errno}"))
 }

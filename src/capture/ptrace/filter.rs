@@ -1,0 +1,290 @@
+//! The seccomp filter of a thinned task: classic BPF that lets known calls pass and stops for all others. Pure.
+//!
+//! A filter may only become stricter, so everything that it lets pass must have been learned before. Calls of another
+//! ABI than the native one always stop.
+
+use std::collections::BTreeMap;
+
+use crate::abi::{Abi, X32_BIT};
+use crate::event::{Known, KnownCalls};
+
+/// `SECCOMP_RET_DATA` that marks a stop as one of the learner's own filter.
+pub const OWN_STOP: u32 = 0x6c72;
+/// `BPF_MAXINSNS`.
+const LIMIT: usize = 4096;
+/// How many argument lists of one call the filter tells apart; a call with more of them always stops.
+const VALUES_LIMIT: usize = 64;
+
+const RET_ALLOW: u32 = 0x7fff_0000;
+const RET_TRACE: u32 = 0x7ff0_0000 | OWN_STOP;
+
+const LOAD_WORD: u16 = 0x20;
+const AND: u16 = 0x54;
+const JUMP: u16 = 0x05;
+const JUMP_EQUAL: u16 = 0x15;
+const JUMP_GREATER_EQUAL: u16 = 0x35;
+const RETURN: u16 = 0x06;
+
+/// One instruction, as `struct sock_filter` (`linux/filter.h`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instruction {
+    /// Operation.
+    pub code: u16,
+    /// How many instructions to skip when the condition holds.
+    pub jump_true: u8,
+    /// How many instructions to skip when it does not.
+    pub jump_false: u8,
+    /// Operand.
+    pub operand: u32,
+}
+
+impl Instruction {
+    const fn new(code: u16, operand: u32) -> Self {
+        Self { code, jump_true: 0, jump_false: 0, operand }
+    }
+
+    const fn branch(code: u16, operand: u32, jump_true: u8, jump_false: u8) -> Self {
+        Self { code, jump_true, jump_false, operand }
+    }
+
+    /// Its eight bytes in memory.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 8] {
+        let [code0, code1] = self.code.to_ne_bytes();
+        let [k0, k1, k2, k3] = self.operand.to_ne_bytes();
+        [code0, code1, self.jump_true, self.jump_false, k0, k1, k2, k3]
+    }
+}
+
+/// The filter for what is known; never longer than the kernel accepts.
+#[must_use]
+pub fn program(known: &KnownCalls) -> Vec<Instruction> {
+    let whole = assemble(known, VALUES_LIMIT);
+    if whole.len() <= LIMIT {
+        return whole;
+    }
+    assemble(known, 0) // Thousands of argument lists: those calls stop, the others do not.
+}
+
+fn assemble(known: &KnownCalls, values_limit: usize) -> Vec<Instruction> {
+    let leaves: BTreeMap<u32, Vec<Instruction>> = known
+        .calls
+        .iter()
+        .filter(|(number, _)| **number < X32_BIT)
+        .filter_map(|(&number, call)| leaf(call, values_limit).map(|leaf| (number, leaf)))
+        .collect();
+    let leaves: Vec<_> = leaves.into_iter().collect();
+    let mut program = vec![
+        Instruction::new(LOAD_WORD, 4),
+        Instruction::branch(JUMP_EQUAL, Abi::native().audit_arch(), 1, 0),
+        Instruction::new(RETURN, RET_TRACE),
+        Instruction::new(LOAD_WORD, 0),
+    ];
+    program.extend(search(&leaves));
+    program
+}
+
+/// A binary search over numbers, which stand in the accumulator.
+fn search(leaves: &[(u32, Vec<Instruction>)]) -> Vec<Instruction> {
+    match leaves {
+        [] => vec![Instruction::new(RETURN, RET_TRACE)],
+        [(number, leaf)] => {
+            // The leaf ends in a return for every path.
+            let mut code = vec![Instruction::branch(JUMP_EQUAL, *number, 1, 0), Instruction::new(RETURN, RET_TRACE)];
+            code.extend_from_slice(leaf);
+            code
+        }
+        _ => {
+            let (low, high) = leaves.split_at(leaves.len() / 2);
+            let middle = high.first().map_or(0, |(number, _)| *number);
+            let low = search(low);
+            let mut code = match u8::try_from(low.len()) {
+                Ok(skip) => vec![Instruction::branch(JUMP_GREATER_EQUAL, middle, skip, 0)],
+                Err(_) => vec![
+                    Instruction::branch(JUMP_GREATER_EQUAL, middle, 0, 1),
+                    Instruction::new(JUMP, u32::try_from(low.len()).unwrap_or(u32::MAX)),
+                ],
+            };
+            code.extend(low);
+            code.extend(search(high));
+            code
+        }
+    }
+}
+
+/// What follows once the number is right; `None` when the call must always stop.
+fn leaf(call: &Known, values_limit: usize) -> Option<Vec<Instruction>> {
+    let (registers, seen) = match call {
+        Known::Always => return Some(vec![Instruction::new(RETURN, RET_ALLOW)]),
+        Known::Values { registers, seen } => (registers, seen),
+    };
+    if seen.is_empty() || seen.len() > values_limit {
+        return None;
+    }
+    let mut code = Vec::new();
+    for values in seen {
+        let mut compares = Vec::new();
+        for (&(index, mask), &value) in registers.iter().zip(values) {
+            compares.extend(compare(16 + 8 * u32::from(index), low(mask), low(value)));
+            if high(mask) != 0 {
+                compares.extend(compare(20 + 8 * u32::from(index), high(mask), high(value)));
+            }
+        }
+        compares.push(Instruction::new(RETURN, RET_ALLOW));
+        // A failed comparison goes on behind this list.
+        let length = compares.len();
+        for (at, instruction) in compares.iter_mut().enumerate() {
+            if instruction.code == JUMP_EQUAL {
+                instruction.jump_false = u8::try_from(length - at - 1).ok()?;
+            }
+        }
+        code.extend(compares);
+    }
+    code.push(Instruction::new(RETURN, RET_TRACE));
+    Some(code)
+}
+
+fn compare(offset: u32, mask: u32, value: u32) -> Vec<Instruction> {
+    let mut code = vec![Instruction::new(LOAD_WORD, offset)];
+    if mask != u32::MAX {
+        code.push(Instruction::new(AND, mask));
+    }
+    code.push(Instruction::branch(JUMP_EQUAL, value & mask, 0, 0));
+    code
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the low word is wanted")]
+const fn low(value: u64) -> u32 {
+    value as u32
+}
+
+const fn high(value: u64) -> u32 {
+    (value >> 32) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Runs the program on a call as the kernel does (`Documentation/networking/filter.rst`); every path must return.
+    fn run(program: &[Instruction], arch: u32, number: u32, args: [u64; 6]) -> u32 {
+        let word = |offset: u32| match offset {
+            0 => number,
+            4 => arch,
+            16..64 => {
+                let register = args[(offset as usize - 16) / 8];
+                if offset.is_multiple_of(8) { low(register) } else { high(register) }
+            }
+            _ => panic!("loads from {offset}"),
+        };
+        let (mut at, mut accumulator) = (0, 0);
+        loop {
+            let instruction = program[at];
+            let operand = instruction.operand;
+            let branch = |holds: bool| usize::from(if holds { instruction.jump_true } else { instruction.jump_false });
+            at += 1 + match instruction.code {
+                LOAD_WORD => {
+                    accumulator = word(operand);
+                    0
+                }
+                AND => {
+                    accumulator &= operand;
+                    0
+                }
+                JUMP => operand as usize,
+                JUMP_EQUAL => branch(accumulator == operand),
+                JUMP_GREATER_EQUAL => branch(accumulator >= operand),
+                RETURN => return operand,
+                code => panic!("code {code:#x}"),
+            };
+        }
+    }
+
+    fn any_known() -> impl Strategy<Value = Known> {
+        let registers = prop::sample::subsequence(vec![0u8, 1, 2, 3, 4, 5], 1..3).prop_flat_map(|indices| {
+            let masks = prop::sample::select(vec![u64::MAX, 0xffff_ffff, 0x7f, 0xffff_ffff_0000_0000]);
+            let count = indices.len();
+            (Just(indices), prop::collection::vec(masks, count))
+        });
+        let values = registers.prop_flat_map(|(indices, masks)| {
+            let registers: Vec<_> = indices.into_iter().zip(masks).collect();
+            let one = prop_oneof![0..4u64, any::<u64>()];
+            let list = prop::collection::vec(one, registers.len());
+            (Just(registers), prop::collection::btree_set(list, 1..20))
+        });
+        prop_oneof![
+            3 => Just(Known::Always),
+            1 => values.prop_map(|(registers, seen)| {
+                let masked = seen.iter().map(|list: &Vec<u64>| {
+                    registers.iter().zip(list).map(|((_, mask), value)| value & mask).collect()
+                });
+                Known::Values { seen: masked.collect(), registers }
+            }),
+        ]
+    }
+
+    fn allows(known: &KnownCalls, number: u32, args: [u64; 6]) -> bool {
+        match known.calls.get(&number) {
+            None => false,
+            Some(Known::Always) => true,
+            Some(Known::Values { registers, seen }) => seen
+                .contains(&registers.iter().map(|&(index, mask)| args[usize::from(index)] & mask).collect::<Vec<_>>()),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn allows_exactly_what_is_known(
+            calls in prop::collection::btree_map(0..470u32, any_known(), 0..200),
+            probes in prop::collection::vec((0..480u32, any::<[u64; 6]>()), 50),
+        ) {
+            let known = KnownCalls { calls };
+            let program = program(&known);
+            prop_assert!(program.len() <= LIMIT);
+            let native = Abi::native().audit_arch();
+            let probes = probes.into_iter().chain(known.calls.iter().flat_map(|(&number, call)| {
+                // Every known list itself, and each with one bit changed.
+                let lists = match call {
+                    Known::Always => BTreeSet::from([vec![]]),
+                    Known::Values { seen, .. } => seen.clone(),
+                };
+                let registers = match call {
+                    Known::Always => Vec::new(),
+                    Known::Values { registers, .. } => registers.clone(),
+                };
+                lists.into_iter().flat_map(move |list| {
+                    let mut args = [0; 6];
+                    for (&(index, _), value) in registers.iter().zip(&list) {
+                        args[usize::from(index)] = *value;
+                    }
+                    let flipped = registers.first().map(|&(index, _)| {
+                        let mut other = args;
+                        other[usize::from(index)] ^= 1 << 33;
+                        (number, other)
+                    });
+                    std::iter::once((number, args)).chain(flipped)
+                }).collect::<Vec<_>>()
+            }));
+            for (number, args) in probes {
+                let expected = if allows(&known, number, args) { RET_ALLOW } else { RET_TRACE };
+                prop_assert_eq!(run(&program, native, number, args), expected, "call {} {:x?}", number, args);
+                prop_assert_eq!(run(&program, Abi::I386.audit_arch(), number, args), RET_TRACE);
+                prop_assert_eq!(run(&program, native, number | X32_BIT, args), RET_TRACE);
+            }
+        }
+    }
+
+    #[test]
+    fn too_much_to_tell_apart_always_stops() {
+        let many = (0..=VALUES_LIMIT as u64).map(|value| vec![value]).collect();
+        let calls = [(16, Known::Values { registers: vec![(1, u64::MAX)], seen: many }), (1, Known::Always)];
+        let program = program(&KnownCalls { calls: calls.into() });
+        let native = Abi::native().audit_arch();
+        assert_eq!(run(&program, native, 16, [0; 6]), RET_TRACE);
+        assert_eq!(run(&program, native, 1, [0; 6]), RET_ALLOW);
+    }
+}

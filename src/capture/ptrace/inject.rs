@@ -1,0 +1,314 @@
+//! What is put into a stopped task: the only code that knows registers.
+//!
+//! A filter is installed by calls that the task makes in place of the one which it stands before: mmap for the
+//! program's memory (nothing below a stack pointer is safe to write: a goroutine's stack may end there), prctl where
+//! `no_new_privs` is needed, seccomp, munmap. Then its registers are put back and it makes its own call.
+//!
+//! `CLONE_UNTRACED` would let a new task escape from its tracer (`clone(2)`), so the bit is borrowed for the length
+//! of the call: cleared at its entry, and put back in parent and child afterwards.
+
+use std::io::{self, IoSlice};
+
+use libc::user_regs_struct;
+use nix::sys::ptrace::{getregs, setregs};
+use nix::sys::uio::{RemoteIoVec, process_vm_writev};
+use nix::unistd::Pid;
+
+use self::arch::{before_call, own_call, redirect, refuse, result_of, set_first_argument};
+use super::filter::Instruction;
+use super::stop::Stop;
+use super::sys::{self, Resume};
+use super::view::View;
+use crate::abi::Abi;
+use crate::event::{Call, TaskView, Tid};
+
+const CLONE_UNTRACED: u64 = 0x0080_0000;
+const PR_SET_NO_NEW_PRIVS: u64 = libc::PR_SET_NO_NEW_PRIVS as u64;
+const SECCOMP_SET_MODE_FILTER: u64 = libc::SECCOMP_SET_MODE_FILTER as u64;
+const SECCOMP_FILTER_FLAG_TSYNC: u64 = libc::SECCOMP_FILTER_FLAG_TSYNC;
+
+/// What was changed in a task and is to be put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Borrowed {
+    /// The register of the first argument had this value.
+    FirstArgument(Abi, u64),
+    /// The flags of `struct clone_args` at this address had this value.
+    CloneArgs(u64, u64),
+}
+
+/// Clears `CLONE_UNTRACED` in a clone that a task is about to make. `None` when it is not set.
+///
+/// # Errors
+/// When registers or memory cannot be changed: the new task will not be traced.
+pub fn borrow_untraced(view: View, call: &Call, clone3: bool) -> io::Result<Option<Borrowed>> {
+    let [first, ..] = call.args;
+    if !clone3 {
+        if first & CLONE_UNTRACED == 0 {
+            return Ok(None);
+        }
+        set_first_argument(view.tid, call.abi, first & !CLONE_UNTRACED)?;
+        return Ok(Some(Borrowed::FirstArgument(call.abi, first)));
+    }
+    let mut flags = [0; 8];
+    if view.read(first, &mut flags)? < flags.len() {
+        return Ok(None); // The kernel will answer EFAULT.
+    }
+    let flags = u64::from_le_bytes(flags);
+    if flags & CLONE_UNTRACED == 0 {
+        return Ok(None);
+    }
+    write(view.tid, first, &(flags & !CLONE_UNTRACED).to_le_bytes())?;
+    Ok(Some(Borrowed::CloneArgs(first, flags)))
+}
+
+/// Puts back what was borrowed, in a task that stands at the end of its clone or at its very beginning.
+///
+/// # Errors
+/// `ESRCH` when the task died.
+pub fn give_back(tid: Tid, borrowed: Borrowed) -> io::Result<()> {
+    match borrowed {
+        Borrowed::FirstArgument(abi, value) => set_first_argument(tid, abi, value),
+        Borrowed::CloneArgs(address, flags) => write(tid, address, &flags.to_le_bytes()),
+    }
+}
+
+/// Makes the call that a task stands before fail with ENOSYS, as `SECCOMP_RET_TRACE` does where no tracer is.
+///
+/// # Errors
+/// `ESRCH` when the task died.
+pub fn refuse_call(tid: Tid) -> io::Result<()> {
+    let registers = getregs(Pid::from_raw(tid.0))?;
+    refuse(tid, registers)
+}
+
+/// How an installation went.
+#[derive(Debug)]
+pub enum Installation {
+    /// Every thread of the process has the filter.
+    Done,
+    /// The kernel refused; the task is as before.
+    Refused(io::Error),
+    /// The task stopped or ended otherwise in between; it is as before, and this is its raw status.
+    Interrupted(i32),
+}
+
+/// Installs `program` for every thread of a task's process. The task stands at the entry of a native call and will
+/// enter it again when it is resumed.
+///
+/// # Errors
+/// `ESRCH` when the task died.
+pub fn install(tid: Tid, program: &[Instruction], set_no_new_privs: bool) -> io::Result<Installation> {
+    let registers = getregs(Pid::from_raw(tid.0))?;
+    let mask = sys::block_signals(tid)?;
+    let mut injection = Injection { tid, registers, entered: true };
+    let result = injection.install(program, set_no_new_privs);
+    injection.restore()?;
+    sys::set_signal_mask(tid, mask)?;
+    match result {
+        Ok(()) => Ok(Installation::Done),
+        Err(Broken::Refused(error)) => Ok(Installation::Refused(error)),
+        Err(Broken::Interrupted(status)) => Ok(Installation::Interrupted(status)),
+        Err(Broken::Gone(error)) => Err(error),
+    }
+}
+
+enum Broken {
+    Refused(io::Error),
+    Interrupted(i32),
+    Gone(io::Error),
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        Self::Gone(error)
+    }
+}
+
+/// A task that makes calls for the tracer.
+struct Injection {
+    tid: Tid,
+    /// As they were at the entry of its own call.
+    registers: user_regs_struct,
+    /// Whether it stands at the entry of a call, rather than behind one.
+    entered: bool,
+}
+
+impl Injection {
+    fn install(&mut self, program: &[Instruction], set_no_new_privs: bool) -> Result<(), Broken> {
+        const HEADER: usize = 16; // struct sock_fprog: length, padding, pointer.
+        let size = (HEADER + program.len() * 8) as u64;
+        let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let memory = [0, size, protection.cast_unsigned().into(), flags.cast_unsigned().into(), u64::MAX, 0];
+        let address = self.call(libc::SYS_mmap, memory)?;
+        let mut bytes = Vec::with_capacity(HEADER + program.len() * 8);
+        bytes.extend_from_slice(&(program.len() as u64).to_ne_bytes());
+        bytes.extend_from_slice(&(address + HEADER as u64).to_ne_bytes());
+        bytes.extend(program.iter().flat_map(|instruction| instruction.to_bytes()));
+        let installed = write(self.tid, address, &bytes).map_err(Broken::Refused).and_then(|()| {
+            if set_no_new_privs {
+                self.call(libc::SYS_prctl, [PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0])?;
+            }
+            self.call(libc::SYS_seccomp, [SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, address, 0, 0, 0])
+        });
+        if matches!(installed, Ok(_) | Err(Broken::Refused(_))) {
+            self.call(libc::SYS_munmap, [address, size, 0, 0, 0, 0])?;
+        }
+        match installed? {
+            0 => Ok(()),
+            // The id of a thread whose filters are others than this one's.
+            _ => Err(Broken::Refused(io::Error::from_raw_os_error(libc::ESRCH))),
+        }
+    }
+
+    /// Makes the task make one call.
+    fn call(&mut self, number: libc::c_long, args: [u64; 6]) -> Result<u64, Broken> {
+        let pid = Pid::from_raw(self.tid.0);
+        if self.entered {
+            redirect(self.tid, self.registers, number.cast_unsigned(), args)?;
+        } else {
+            let again = before_call(self.registers, number.cast_unsigned(), args);
+            setregs(pid, again).map_err(io::Error::from)?;
+            self.proceed()?;
+        }
+        self.entered = false;
+        self.proceed()?;
+        let result = result_of(&getregs(pid).map_err(io::Error::from)?);
+        match i32::try_from(-result) {
+            Ok(errno @ 1..=4095) => Err(Broken::Refused(io::Error::from_raw_os_error(errno))),
+            _ => Ok(result.cast_unsigned()),
+        }
+    }
+
+    /// To the next entry or exit of a call.
+    fn proceed(&mut self) -> Result<(), Broken> {
+        sys::resume(self.tid, Resume::Syscall, 0)?;
+        let mut status = sys::wait_for(self.tid)?;
+        // A filter of the learner's own that was just installed may stop the entry once more.
+        while Stop::of_status(status) == Stop::Seccomp {
+            sys::resume(self.tid, Resume::Syscall, 0)?;
+            status = sys::wait_for(self.tid)?;
+        }
+        match Stop::of_status(status) {
+            Stop::Syscall => Ok(()),
+            _ => Err(Broken::Interrupted(status)),
+        }
+    }
+
+    /// Registers as they were, so that the task enters its own call (again). Nothing is left to do of a task that died.
+    fn restore(&self) -> io::Result<()> {
+        let own = if self.entered { self.registers } else { own_call(self.registers) };
+        match setregs(Pid::from_raw(self.tid.0), own) {
+            Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+fn write(tid: Tid, address: u64, bytes: &[u8]) -> io::Result<()> {
+    let base = usize::try_from(address).map_err(|_| io::Error::from_raw_os_error(libc::EFAULT))?;
+    let to = [RemoteIoVec { base, len: bytes.len() }];
+    let written = process_vm_writev(Pid::from_raw(tid.0), &[IoSlice::new(bytes)], &to)?;
+    if written == bytes.len() { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EFAULT)) }
+}
+#[cfg(target_arch = "x86_64")]
+mod arch {
+    //! `syscall` is two bytes long; the number is in rax, at an entry in `orig_rax`.
+
+    use super::{Abi, Pid, Tid, getregs, io, setregs, user_regs_struct};
+
+    const SYSCALL_SIZE: u64 = 2;
+
+    pub(super) fn set_first_argument(tid: Tid, abi: Abi, value: u64) -> io::Result<()> {
+        let pid = Pid::from_raw(tid.0);
+        let mut registers = getregs(pid)?;
+        match abi {
+            Abi::I386 => registers.rbx = value,
+            _ => registers.rdi = value,
+        }
+        Ok(setregs(pid, registers)?)
+    }
+
+    /// At the entry of a call: another call instead.
+    pub(super) fn redirect(tid: Tid, own: user_regs_struct, number: u64, args: [u64; 6]) -> io::Result<()> {
+        let registers = user_regs_struct { orig_rax: number, ..with_arguments(own, args) };
+        Ok(setregs(Pid::from_raw(tid.0), registers)?)
+    }
+
+    /// At the entry of a call: none, with ENOSYS for a result.
+    pub(super) fn refuse(tid: Tid, own: user_regs_struct) -> io::Result<()> {
+        let result = i64::from(-libc::ENOSYS).cast_unsigned();
+        Ok(setregs(Pid::from_raw(tid.0), user_regs_struct { orig_rax: u64::MAX, rax: result, ..own })?)
+    }
+
+    /// Behind a call: as before this one.
+    pub(super) fn before_call(own: user_regs_struct, number: u64, args: [u64; 6]) -> user_regs_struct {
+        // No call is being made, so that the kernel has none to restart.
+        let rip = own.rip.wrapping_sub(SYSCALL_SIZE);
+        user_regs_struct { rip, rax: number, orig_rax: u64::MAX, ..with_arguments(own, args) }
+    }
+
+    /// Behind a call: as before the task's own.
+    pub(super) fn own_call(own: user_regs_struct) -> user_regs_struct {
+        let args = [own.rdi, own.rsi, own.rdx, own.r10, own.r8, own.r9];
+        before_call(own, own.orig_rax, args)
+    }
+
+    fn with_arguments(own: user_regs_struct, [rdi, rsi, rdx, r10, r8, r9]: [u64; 6]) -> user_regs_struct {
+        user_regs_struct { rdi, rsi, rdx, r10, r8, r9, ..own }
+    }
+
+    pub(super) const fn result_of(registers: &user_regs_struct) -> i64 {
+        registers.rax.cast_signed()
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+mod arch {
+    //! `svc` is four bytes long; the number is in x8, at an entry in the register set `NT_ARM_SYSTEM_CALL`.
+
+    use super::{Abi, Pid, Tid, getregs, io, setregs, sys, user_regs_struct};
+
+    const SVC_SIZE: u64 = 4;
+
+    pub(super) fn set_first_argument(tid: Tid, _abi: Abi, value: u64) -> io::Result<()> {
+        let pid = Pid::from_raw(tid.0);
+        let mut registers = getregs(pid)?;
+        registers.regs[0] = value;
+        Ok(setregs(pid, registers)?)
+    }
+
+    /// At the entry of a call: another call instead.
+    pub(super) fn redirect(tid: Tid, own: user_regs_struct, number: u64, args: [u64; 6]) -> io::Result<()> {
+        setregs(Pid::from_raw(tid.0), with_call(own, number, args))?;
+        sys::set_syscall_number(tid, number)
+    }
+
+    /// At the entry of a call: none, with ENOSYS for a result.
+    pub(super) fn refuse(tid: Tid, mut own: user_regs_struct) -> io::Result<()> {
+        sys::set_syscall_number(tid, u64::MAX)?;
+        own.regs[0] = i64::from(-libc::ENOSYS).cast_unsigned();
+        Ok(setregs(Pid::from_raw(tid.0), own)?)
+    }
+
+    /// Behind a call: as before this one.
+    pub(super) fn before_call(own: user_regs_struct, number: u64, args: [u64; 6]) -> user_regs_struct {
+        user_regs_struct { pc: own.pc.wrapping_sub(SVC_SIZE), ..with_call(own, number, args) }
+    }
+
+    /// Behind a call: as before the task's own.
+    pub(super) fn own_call(own: user_regs_struct) -> user_regs_struct {
+        user_regs_struct { pc: own.pc.wrapping_sub(SVC_SIZE), ..own }
+    }
+
+    fn with_call(mut own: user_regs_struct, number: u64, args: [u64; 6]) -> user_regs_struct {
+        for (register, value) in own.regs.iter_mut().zip(args) {
+            *register = value;
+        }
+        own.regs[8] = number;
+        own
+    }
+
+    pub(super) const fn result_of(registers: &user_regs_struct) -> i64 {
+        registers.regs[0].cast_signed()
+    }
+}

@@ -1,0 +1,309 @@
+//! A stopped tracee, looked at through `process_vm_readv(2)`, `/proc` and duplicates of its descriptors.
+
+use std::fs;
+use std::io::{self, IoSliceMut, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+use nix::unistd::Pid;
+
+use super::{sys, walk};
+use crate::event::{Base, Credentials, Descriptor, Inode, Mapping, Resolved, SocketInfo, Target, TaskView, Tid};
+use crate::path::AbsPath;
+
+const PAGE: u64 = 4096;
+const CAP_SYS_ADMIN: u64 = 1 << 21;
+const CAP_SYS_NICE: u64 = 1 << 23;
+const PROC_LIMIT: u64 = 64 * 1024;
+
+/// Looks at one task that stands still.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    /// The task.
+    pub tid: Tid,
+    /// Its process.
+    pub process: Tid,
+}
+
+fn errno(errno: i32) -> io::Error {
+    io::Error::from_raw_os_error(errno)
+}
+
+impl View {
+    fn path(self, name: &str) -> String {
+        format!("/proc/{}/{name}", self.tid.0)
+    }
+
+    /// A `/proc/TID` link that leads to a file, and whether that file's name was removed.
+    fn target(self, link: &str) -> io::Result<(Target, Inode)> {
+        let link = self.path(link);
+        let text = fs::read_link(&link)?.into_os_string().into_vec();
+        let inode = inode(&fs::metadata(&link)?);
+        Ok((target(&text, &inode), inode))
+    }
+
+    /// The inode of a mapped file; its device and inode number must be those that the kernel printed.
+    fn mapped_inode(self, path: &AbsPath, number: u64) -> Option<Inode> {
+        let mut inside = self.path("root").into_bytes();
+        inside.extend_from_slice(path.as_bytes());
+        [&inside, path.as_bytes()]
+            .into_iter()
+            .filter_map(|path| fs::metadata(Path::new(std::ffi::OsStr::from_bytes(path))).ok())
+            .find(|found| found.ino() == number)
+            .map(|found| inode(&found))
+    }
+}
+
+impl TaskView for View {
+    fn read(&self, address: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        // One piece a page: the kernel stops at the first piece that it cannot read whole.
+        let length = buffer.len() as u64;
+        let end = address.checked_add(length).ok_or_else(|| errno(libc::EFAULT))?;
+        let mut pieces = Vec::with_capacity(usize::try_from(length / PAGE).unwrap_or_default() + 2);
+        let mut at = address;
+        while at < end {
+            let next = (at / PAGE + 1).saturating_mul(PAGE).min(end);
+            let to_usize = |value| usize::try_from(value).map_err(|_| errno(libc::EFAULT));
+            pieces.push(RemoteIoVec { base: to_usize(at)?, len: to_usize(next - at)? });
+            at = next;
+        }
+        let read = process_vm_readv(Pid::from_raw(self.tid.0), &mut [IoSliceMut::new(buffer)], &pieces)?;
+        if read == 0 { Err(errno(libc::EFAULT)) } else { Ok(read) }
+    }
+
+    fn exe(&self) -> io::Result<AbsPath> {
+        match self.target("exe")?.0 {
+            Target::Path(path) | Target::Deleted(path) => Ok(path),
+            Target::Nameless(_) => Err(errno(libc::ENOENT)),
+        }
+    }
+
+    fn cmdline(&self, limit: usize) -> io::Result<Vec<u8>> {
+        read_bounded(&self.path("cmdline"), limit as u64)
+    }
+
+    fn credentials(&self) -> io::Result<Credentials> {
+        credentials_of(self.tid)
+    }
+
+    fn descriptor(&self, fd: i32) -> io::Result<Descriptor> {
+        let missing = |error: io::Error| {
+            if error.raw_os_error() == Some(libc::ENOENT) { errno(libc::EBADF) } else { error }
+        };
+        let (target, inode) = self.target(&format!("fd/{fd}")).map_err(missing)?;
+        let info = fs::read_to_string(self.path(&format!("fdinfo/{fd}"))).map_err(missing)?;
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+        let flags = flags.and_then(|flags| i32::from_str_radix(flags.trim(), 8).ok()).unwrap_or_default();
+        Ok(Descriptor { target, inode, flags })
+    }
+
+    fn socket(&self, fd: i32) -> io::Result<SocketInfo> {
+        let socket = sys::duplicate_from(self.process, fd)?;
+        Ok(SocketInfo {
+            family: sys::socket_option(&socket, libc::SO_DOMAIN)?,
+            kind: sys::socket_option(&socket, libc::SO_TYPE)?,
+            protocol: sys::socket_option(&socket, libc::SO_PROTOCOL)?,
+            local: sys::socket_address(&socket, false).unwrap_or_default(),
+            peer: sys::socket_address(&socket, true).unwrap_or_default(),
+        })
+    }
+
+    fn resolve(&self, base: Base, path: &[u8], follow: bool) -> io::Result<Resolved> {
+        walk::resolve(self.tid, base, path, follow)
+    }
+
+    fn mappings(&self, start: u64, end: u64) -> io::Result<Vec<Mapping>> {
+        let maps = fs::read(self.path("maps"))?;
+        let overlaps = |line: &MapLine<'_>| line.start < end && start < line.end;
+        let lines = maps.split(|&byte| byte == b'\n').filter_map(map_line).filter(overlaps);
+        let mapping = |line: MapLine<'_>| {
+            let bytes = line.path.strip_suffix(b" (deleted)").unwrap_or(line.path);
+            let path = AbsPath::new(&unescape_newlines(bytes)).ok()?;
+            let inode = self.mapped_inode(&path, line.inode);
+            Some(Mapping { start: line.start, end: line.end, executable: line.executable, path, inode })
+        };
+        Ok(lines.filter_map(mapping).collect())
+    }
+
+    fn process(&self, pid: i32) -> io::Result<Credentials> {
+        let namespace = |process: &str| fs::metadata(format!("/proc/{process}/ns/pid")).map(|found| found.ino());
+        if namespace(&self.tid.0.to_string())? != namespace("self")? {
+            return Err(errno(libc::ESRCH));
+        }
+        credentials_of(Tid(pid)).map_err(|_| errno(libc::ESRCH))
+    }
+
+    fn proc(&self, name: &str) -> io::Result<Vec<u8>> {
+        match name.strip_prefix("self/") {
+            Some(own) => read_bounded(&self.path(own), PROC_LIMIT),
+            None => read_bounded(&format!("/proc/{name}"), PROC_LIMIT),
+        }
+    }
+}
+
+/// How many seccomp filters a task lives under (`Seccomp_filters` of `proc_pid_status(5)`, Linux 5.9); `None` when it
+/// is in strict mode or the kernel does not tell.
+pub(super) fn filters(tid: Tid) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{}/status", tid.0)).ok()?;
+    let value = |key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+        line.trim().parse::<u32>().ok()
+    };
+    if value("Seccomp:")? == 1 { None } else { value("Seccomp_filters:") }
+}
+
+/// Whether a task may install a seccomp filter as it is: it has `no_new_privs` or `CAP_SYS_ADMIN`.
+pub(super) fn filter_privilege(tid: Tid) -> io::Result<bool> {
+    let credentials = credentials_of(tid)?;
+    Ok(credentials.no_new_privs || credentials.effective & CAP_SYS_ADMIN != 0)
+}
+
+/// Whether the learner has `CAP_SYS_NICE`.
+pub(super) fn may_raise_priority() -> bool {
+    let own = Tid(nix::unistd::getpid().as_raw());
+    credentials_of(own).is_ok_and(|credentials| credentials.effective & CAP_SYS_NICE != 0)
+}
+
+fn read_bounded(path: &str, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The inode of a file.
+pub(super) fn inode(found: &fs::Metadata) -> Inode {
+    Inode {
+        mode: found.mode(),
+        uid: found.uid(),
+        gid: found.gid(),
+        id: (found.dev(), found.ino()),
+        rdev: found.rdev(),
+        links: found.nlink(),
+    }
+}
+
+/// What the text of a `/proc/TID` link says. A removed file's name ends in ` (deleted)`; so may a real name, whose
+/// file then still is there.
+pub(super) fn target(text: &[u8], inode: &Inode) -> Target {
+    let Ok(path) = AbsPath::new(text) else {
+        return Target::Nameless(String::from_utf8_lossy(text).into_owned());
+    };
+    let Some(former) = text.strip_suffix(b" (deleted)") else { return Target::Path(path) };
+    if former.starts_with(b"/memfd:") {
+        return Target::Nameless(String::from_utf8_lossy(former).into_owned());
+    }
+    let there = fs::symlink_metadata(Path::new(std::ffi::OsStr::from_bytes(text)));
+    if there.is_ok_and(|found| (found.dev(), found.ino()) == inode.id) {
+        return Target::Path(path);
+    }
+    AbsPath::new(former).map_or(Target::Path(path), Target::Deleted)
+}
+
+fn credentials_of(tid: Tid) -> io::Result<Credentials> {
+    let status = fs::read_to_string(format!("/proc/{}/status", tid.0))?;
+    let namespace = |process: &str| fs::metadata(format!("/proc/{process}/ns/user")).map(|found| found.ino()).ok();
+    let foreign = namespace(&tid.0.to_string()).is_some_and(|own| Some(own) != namespace("self"));
+    Ok(Credentials { foreign_user_namespace: foreign, ..parse_status(&status) })
+}
+
+/// Reads the credentials out of a `/proc/TID/status` text (`proc_pid_status(5)`).
+fn parse_status(status: &str) -> Credentials {
+    let mut credentials = Credentials::default();
+    for (key, value) in status.lines().filter_map(|line| line.split_once(':')) {
+        let numbers = || value.split_whitespace().filter_map(|number| number.parse::<u32>().ok());
+        let four = || {
+            let mut ids = [u32::MAX; 4];
+            ids.iter_mut().zip(numbers()).for_each(|(id, number)| *id = number);
+            ids
+        };
+        let set = || u64::from_str_radix(value.trim(), 16).unwrap_or_default();
+        match key {
+            "Uid" => credentials.uid = four(),
+            "Gid" => credentials.gid = four(),
+            "Groups" => {
+                credentials.groups = numbers().collect();
+                credentials.groups.sort_unstable();
+            }
+            "CapEff" => credentials.effective = set(),
+            "CapPrm" => credentials.permitted = set(),
+            "CapInh" => credentials.inheritable = set(),
+            "CapBnd" => credentials.bounding = set(),
+            "CapAmb" => credentials.ambient = set(),
+            "NoNewPrivs" => credentials.no_new_privs = value.trim() == "1",
+            _ => {}
+        }
+    }
+    credentials
+}
+
+struct MapLine<'a> {
+    start: u64,
+    end: u64,
+    executable: bool,
+    inode: u64,
+    path: &'a [u8],
+}
+
+/// One line of `/proc/TID/maps` that maps a file.
+fn map_line(line: &[u8]) -> Option<MapLine<'_>> {
+    let mut fields = line.splitn(6, |&byte| byte == b' ');
+    let mut text = || fields.next().and_then(|field| std::str::from_utf8(field).ok());
+    let (start, end) = text()?.split_once('-')?;
+    let executable = text()?.contains('x');
+    let (_offset, _device, inode) = (text()?, text()?, text()?);
+    let path = fields.next()?.trim_ascii_start();
+    path.starts_with(b"/").then_some(MapLine {
+        start: u64::from_str_radix(start, 16).ok()?,
+        end: u64::from_str_radix(end, 16).ok()?,
+        executable,
+        inode: inode.parse().ok()?,
+        path,
+    })
+}
+
+/// The kernel writes a newline in a mapped file's name as `\012`, and nothing else.
+fn unescape_newlines(bytes: &[u8]) -> Vec<u8> {
+    bstr::ByteSlice::replace(bytes, b"\\012", b"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_is_read() {
+        let text = "Name:\tx\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nGroups:\t30 10 20 \nCapEff:\t00000000a80425fb\n\
+                    CapBnd:\t1\nNoNewPrivs:\t1\n";
+        let found = parse_status(text);
+        assert_eq!((found.uid, found.gid), ([1, 2, 3, 4], [5, 6, 7, 8]));
+        assert_eq!(found.groups, [10, 20, 30]);
+        assert_eq!((found.effective, found.bounding, found.no_new_privs), (0xa804_25fb, 1, true));
+        assert!(found.in_group(20) && found.in_group(8) && !found.in_group(5));
+    }
+
+    #[test]
+    fn map_lines_are_read() {
+        let line = b"7f00-8f00 r-xp 00001000 fe:00 4711                      /tmp/a b\\012c";
+        let found = map_line(line).unwrap();
+        assert_eq!((found.start, found.end, found.executable, found.inode), (0x7f00, 0x8f00, true, 4711));
+        assert_eq!(unescape_newlines(found.path), b"/tmp/a b\nc");
+        for none in [&b"7f00-8f00 rw-p 00000000 00:00 0 "[..], b"7f-8f rw-p 0 00:00 0    [heap]", b"", b"x"] {
+            assert!(map_line(none).is_none());
+        }
+    }
+
+    #[test]
+    fn targets_are_told_apart() {
+        let inode = Inode { mode: 0, uid: 0, gid: 0, id: (0, 0), rdev: 0, links: 0 };
+        let path = |text: &str| AbsPath::new(text.as_bytes()).unwrap();
+        assert_eq!(target(b"/no/such", &inode), Target::Path(path("/no/such")));
+        assert_eq!(target(b"/no/such (deleted)", &inode), Target::Deleted(path("/no/such")));
+        assert_eq!(target(b"/memfd:x (deleted)", &inode), Target::Nameless("/memfd:x".into()));
+        assert_eq!(target(b"pipe:[1]", &inode), Target::Nameless("pipe:[1]".into()));
+    }
+}

@@ -1,0 +1,122 @@
+//! What is said at the end of a run: ten seconds of reading.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::io::visible;
+use super::session::status_of;
+use crate::event::Finished;
+use crate::infer::{self, risk};
+use crate::record::{Counts, Record};
+
+/// How many lines each list may have.
+const LINES: usize = 6;
+
+/// What there is to tell.
+pub(super) struct Told<'a> {
+    pub(super) record: &'a Record,
+    /// What was known before this run.
+    pub(super) before: Counts,
+    pub(super) finished: &'a Finished,
+    pub(super) folder: &'a Path,
+    pub(super) written: &'a [PathBuf],
+}
+
+/// Prints the summary on standard error.
+#[expect(clippy::print_stderr, reason = "standard error is for talk")]
+pub(super) fn print(told: &Told<'_>) {
+    eprint!("{}", text(told));
+}
+
+fn text(told: &Told<'_>) -> String {
+    let mut lines = vec![String::new(), headline(told)];
+    let mut section = |title: &str, items: Vec<String>| {
+        let more = items.len().saturating_sub(LINES);
+        let shown = items.into_iter().take(LINES).chain((more > 0).then(|| format!("and {more} more")));
+        let titles = std::iter::once(title).chain(std::iter::repeat(""));
+        lines.extend(titles.zip(shown).map(|(title, item)| format!("  {title:<9} {}", visible(&item))));
+    };
+    let needs = infer::infer(told.record, &infer::Options::default());
+    let granted: Vec<_> = needs.capabilities.iter().filter(|need| need.standing.granted()).collect();
+    section("learned", learned(told, granted.len()));
+    let names: Vec<_> = granted.iter().map(|need| need.capability.name()).collect();
+    section("needs", if names.is_empty() { Vec::new() } else { vec![names.join(" ")] });
+    let risks = risk::risks(&needs);
+    section("risky", risks.into_iter().map(|risk| format!("{}: {}", risk.what, risk.why)).collect());
+    let gaps = told.record.gaps.iter();
+    section("not seen", gaps.map(|gap| format!("{} ({})", gap.detail, gap.kind.name())).collect());
+    section("written", vec![written(told)]);
+    section("try next", next_commands(told, &names));
+    lines.iter().fold(String::new(), |mut text, line| {
+        let _ = writeln!(text, "{line}");
+        text
+    })
+}
+
+fn headline(told: &Told<'_>) -> String {
+    let program = told.record.program.as_ref().map(|program| String::from_utf8_lossy(program.file_name()).into_owned());
+    let Finished { root, elapsed, peak_processes, peak_threads, .. } = told.finished;
+    let end = match root.and_then(status_of) {
+        Some(status @ 129..) => format!("ended by signal {}", status - 128),
+        Some(status) => format!("ended with status {status}"),
+        None => "was let go".to_owned(),
+    };
+    let processes = plural(*peak_processes, "process", "processes");
+    let threads = plural(*peak_threads, "thread", "threads");
+    let seconds = elapsed.as_secs_f64();
+    format!(
+        "{} {end} after {seconds:.1} s; at most {processes}, {threads} at once",
+        visible(&program.unwrap_or_default())
+    )
+}
+
+fn plural(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+fn learned(told: &Told<'_>, capabilities: usize) -> Vec<String> {
+    let (now, before) = (told.record.counts(), told.before);
+    let capabilities = plural(capabilities, "capability", "capabilities");
+    let total = [
+        plural(now.syscalls, "syscall", "syscalls"),
+        plural(now.files, "file", "files"),
+        plural(now.network, "socket use", "socket uses"),
+        plural(now.executions, "program", "programs"),
+        capabilities,
+    ];
+    let mut lines = vec![total.join(", ")];
+    if told.record.runs.len() > 1 {
+        let added = [
+            (now.syscalls.saturating_sub(before.syscalls), "syscall", "syscalls"),
+            (now.files.saturating_sub(before.files), "file", "files"),
+            (now.network.saturating_sub(before.network), "socket use", "socket uses"),
+            (now.executions.saturating_sub(before.executions), "program", "programs"),
+        ];
+        let added = added.into_iter().filter(|(count, ..)| *count > 0);
+        let added: Vec<_> = added.map(|(count, one, many)| format!("+{}", plural(count, one, many))).collect();
+        let added = if added.is_empty() { "nothing new".to_owned() } else { added.join(", ") };
+        lines.push(format!("{added} in this run, number {} of this record", told.record.runs.len()));
+    }
+    lines
+}
+
+fn written(told: &Told<'_>) -> String {
+    let names = told.written.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy());
+    let names: Vec<_> = std::iter::once(super::folder::RECORD.into()).chain(names).collect();
+    format!("{}/: {}", told.folder.display(), names.join(", "))
+}
+
+/// Commands that use what was written.
+fn next_commands(told: &Told<'_>, capabilities: &[&str]) -> Vec<String> {
+    let path_of = |ending: &str| told.written.iter().find(|path| path.to_string_lossy().ends_with(ending));
+    let mut commands = Vec::new();
+    if let Some(seccomp) = path_of("seccomp.json") {
+        let kept = capabilities.iter().map(|name| format!(" --cap-add={}", name.trim_start_matches("CAP_")));
+        let kept: String = kept.collect();
+        commands.push(format!("docker run --security-opt seccomp={} --cap-drop=ALL{kept} IMAGE", seccomp.display()));
+    }
+    if let Some(apparmor) = path_of(".apparmor") {
+        commands.push(format!("apparmor_parser -r {}", apparmor.display()));
+    }
+    commands
+}

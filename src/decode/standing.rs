@@ -1,0 +1,71 @@
+//! What a task may do: its credentials, asked for once and kept as long as no call may have changed them.
+
+use std::rc::Rc;
+
+use crate::event::{Credentials, TaskView};
+
+/// The credentials of one task.
+#[derive(Clone, Default)]
+pub(super) struct Standing {
+    known: Option<Rc<Credentials>>,
+    /// Whether the tracer set `no_new_privs`, and the task has not done so itself.
+    lent_no_new_privs: bool,
+}
+
+impl Standing {
+    /// The standing of a new task: what its parent inherits to it, with credentials of its own.
+    pub(super) const fn of_child(&self) -> Self {
+        Self { known: None, lent_no_new_privs: self.lent_no_new_privs }
+    }
+
+    /// The credentials that the task would have without the tracer.
+    pub(super) fn credentials(&mut self, view: &dyn TaskView) -> Option<Rc<Credentials>> {
+        if self.known.is_none() {
+            let mut who = view.credentials().ok()?;
+            who.no_new_privs &= !self.lent_no_new_privs;
+            self.known = Some(Rc::new(who));
+        }
+        self.known.clone()
+    }
+
+    /// The credentials as far as they are known.
+    pub(super) fn known(&self) -> Option<Rc<Credentials>> {
+        self.known.clone()
+    }
+
+    /// Asks anew next time.
+    pub(super) fn forget(&mut self) {
+        self.known = None;
+    }
+
+    /// The tracer set `no_new_privs`.
+    pub(super) const fn lend_no_new_privs(&mut self) {
+        self.lent_no_new_privs = true;
+    }
+
+    /// The task set `no_new_privs` itself.
+    pub(super) const fn own_no_new_privs(&mut self) {
+        self.lent_no_new_privs = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::fake::FakeView;
+
+    #[test]
+    fn what_the_tracer_lent_is_not_the_task_s() {
+        let view = FakeView::default();
+        view.who.borrow_mut().no_new_privs = true;
+        let mut standing = Standing::default();
+        let mut is_set = |change: fn(&mut Standing)| {
+            change(&mut standing);
+            standing.forget();
+            standing.of_child().credentials(&view).unwrap().no_new_privs
+        };
+        assert!(is_set(|_| ()));
+        assert!(!is_set(Standing::lend_no_new_privs));
+        assert!(is_set(Standing::own_no_new_privs));
+    }
+}

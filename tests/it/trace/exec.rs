@@ -1,0 +1,57 @@
+//! Executions: who executed what, and through which interpreter (issue 2).
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+
+use learn::path::AbsPath;
+
+use super::ledger::raw;
+use super::{expect, trace};
+use crate::support::require;
+
+#[test]
+fn programs_by_path_link_and_descriptor() {
+    if require(&["ptrace"]) {
+        expect("program");
+    }
+}
+
+#[test]
+fn scripts() {
+    if require(&["ptrace"]) {
+        expect("script");
+    }
+}
+
+#[test]
+fn scripts_of_scripts() {
+    if require(&["ptrace"]) {
+        expect("nested-script");
+    }
+}
+
+#[test]
+fn every_image_of_a_process_is_followed() {
+    raw("exec").exact();
+}
+
+/// Each program has an entry of its own, and the first one names the record.
+#[test]
+fn programs_are_told_apart() {
+    if !require(&["ptrace"]) {
+        return;
+    }
+    let learned = trace(["sh", "-c", "env true; exit 3"]);
+    assert_eq!(learned.status(), 3);
+    let resolved = |name: &str| AbsPath::new(fs::canonicalize(name).unwrap().as_os_str().as_bytes()).unwrap();
+    let (shell, env, end) = (resolved("/bin/sh"), resolved("/usr/bin/env"), resolved("/bin/true"));
+    assert_eq!(learned.record.program.as_ref(), Some(&shell));
+    let mut programs = [shell.clone(), env.clone(), end.clone()];
+    programs.sort();
+    assert_eq!(learned.record.subjects.keys().cloned().collect::<Vec<_>>(), programs);
+    let executed = |by: &AbsPath| learned.record.subjects[by].executions.keys().map(|execution| &execution.program);
+    assert_eq!(executed(&shell).filter(|program| **program != shell).collect::<Vec<_>>(), [&env]);
+    assert_eq!(executed(&env).collect::<Vec<_>>(), [&end]);
+    let chain = &learned.record.subjects[&end].invocations.keys().next().unwrap().chain;
+    assert_eq!(chain, &[shell, env]);
+}
