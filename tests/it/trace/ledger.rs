@@ -1,8 +1,9 @@
 //! Exact lists of system calls: what `learn` recorded against what `tests/fixture/raw.c` wrote down.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -182,7 +183,8 @@ fn program(abi: Abi) -> PathBuf {
         return program;
     }
     // Under a name of its own until it is whole: other tests do the same at the same time.
-    let unfinished = tempfile::Builder::new().tempfile_in(dir).unwrap().into_temp_path();
+    let unfinished =
+        tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempfile_in(dir).unwrap().into_temp_path();
     let mut compiler = Command::new("gcc");
     compiler.arg(if abi == Abi::I386 { "-m32" } else { "-m64" }).args(["-O2", "-Wall", "-Wextra", "-Werror"]);
     compiler.args(["-std=gnu11", "-ffreestanding", "-fno-stack-protector", "-fno-pic", "-no-pie", "-static"]);
