@@ -219,6 +219,12 @@ pub trait TaskView {
     /// `ENOENT`, `ENOTDIR`, `ELOOP`, `EACCES`, `ENAMETOOLONG` as `path_resolution(7)`.
     fn resolve(&self, base: Base, path: &[u8], follow: bool) -> io::Result<Resolved>;
 
+    /// The interpreter that a `#!` script names in its first line, followed (`execve(2)`).
+    ///
+    /// # Errors
+    /// `ENOEXEC` when the file is no script, else as [`Self::resolve`].
+    fn interpreter(&self, script: &AbsPath) -> io::Result<Resolved>;
+
     /// File mappings that overlap `start..end` (`/proc/TID/maps`); the whole address space with `0..u64::MAX`.
     ///
     /// # Errors

@@ -29,9 +29,7 @@ impl Folder {
     /// # Errors
     /// When it cannot be written to, or holds a record that cannot be added to; that record stays as it is.
     pub(super) fn prepare(path: PathBuf, fresh: bool, program: &CStr) -> Result<Self> {
-        let shown = path.display().to_string();
-        fs::create_dir_all(&path).with_context(|| format!("cannot make the folder {shown}"))?;
-        tempfile::tempfile_in(&path).with_context(|| format!("cannot write to the folder {shown}"))?;
+        io::prepare_folder(&path)?;
         let file = path.join(RECORD);
         if !file.try_exists().with_context(|| format!("cannot look for {}", file.display()))? {
             return Ok(Self { path, record: Record::default() });
@@ -49,6 +47,7 @@ impl Folder {
         if let (Some(earlier), Some(now)) = (&record.program, &program)
             && earlier != now
         {
+            let shown = path.display();
             bail!("the record in {shown} is of {earlier}, not of {now}: choose another folder with -o, or --fresh");
         }
         Ok(Self { path, record })

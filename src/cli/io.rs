@@ -24,6 +24,16 @@ pub fn read_record(path: &Path) -> Result<Record> {
     file::read(bytes).with_context(|| path.display().to_string())
 }
 
+/// Makes a folder unless it is there, and makes sure that files can be made in it.
+///
+/// # Errors
+/// Those of the file system, with the folder's name.
+pub fn prepare_folder(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let probe = tempfile::tempfile_in(folder).map_err(without_path);
+    probe.map(drop).with_context(|| format!("cannot write to the folder {}", folder.display()))
+}
+
 /// Writes a record; see [`write`].
 ///
 /// # Errors
@@ -140,6 +150,17 @@ mod tests {
         assert_eq!(fs::read(&real).unwrap(), b"new");
         write(&Destination::File("/dev/null".into()), |out| Ok(out.write_all(b"new")?)).unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    #[test]
+    fn folders_are_probed() {
+        let directory = tempfile::tempdir().unwrap();
+        let nested = directory.path().join("a/b");
+        prepare_folder(&nested).unwrap();
+        assert_eq!(fs::read_dir(&nested).unwrap().count(), 0);
+        let said = format!("{:#}", prepare_folder(Path::new("/proc/self")).unwrap_err());
+        assert!(said.starts_with("cannot write to the folder /proc/self: "), "{said}");
+        assert!(!said.contains("at path"), "{said}");
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl Outputs {
     /// # Errors
     /// The first file that could not be written, with its name.
     pub fn write(&self, record: &Record, folder: &Path) -> Result<Vec<PathBuf>> {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        io::prepare_folder(folder)?;
         let name = self.profile_name(record);
         let mut files = Vec::new();
         for format in &self.formats {

@@ -68,7 +68,7 @@ impl Executed {
 
         let mut executor = vec![used(&program, inode, before, Access::EXEC)];
         let mut started = vec![used(&program, inode, after, Access::READ | Access::MAP_EXEC)];
-        if let Some(script) = script {
+        for script in script.iter().flat_map(|script| scripts(view, script, &program)) {
             executor.push(used(&script.path, script.inode, before, Access::EXEC));
             started.push(used(&script.path, script.inode, after, Access::READ));
         }
@@ -85,6 +85,14 @@ impl Executed {
         let gap = after.filter(|who| privilege.lost(who)).map(|_| unprivileged(&program));
         Some(Self { program, executor, started, gap, command: command(view) })
     }
+}
+
+/// A script and the scripts that interpret it, up to the program that runs in the end.
+fn scripts(view: &dyn TaskView, first: &Resolved, program: &AbsPath) -> Vec<Resolved> {
+    /// How deep the kernel goes (`exec_binprm`, `fs/exec.c`).
+    const DEPTH: usize = 5;
+    let next = |script: &Resolved| view.interpreter(&script.path).ok().filter(|found| found.path != *program);
+    std::iter::successors(Some(first.clone()), next).take(DEPTH).collect()
 }
 
 fn used(path: &AbsPath, inode: Option<Inode>, who: Option<&Credentials>, access: Access) -> Fact {

@@ -215,6 +215,10 @@ impl TaskView for FakeView {
         self.others.borrow().get(&pid).cloned().map_or_else(|| error(libc::ESRCH), Ok)
     }
 
+    fn interpreter(&self, _script: &AbsPath) -> io::Result<Resolved> {
+        error(libc::ENOEXEC)
+    }
+
     fn attribute(&self, path: &AbsPath, name: &str) -> io::Result<Vec<u8>> {
         self.asked();
         let key = (path.clone(), name.to_owned());

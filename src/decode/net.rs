@@ -170,8 +170,8 @@ pub(super) struct Listen;
 
 impl Decode for Listen {
     fn enter(&self, scene: &mut Scene<'_>) {
-        let unbound = |socket: SocketInfo| matches!(endpoint(scene, &socket.local).0, Endpoint::Inet(_, 0));
-        if scene.view.socket(scene.int(0)).is_ok_and(unbound) {
+        let socket = scene.view.socket(scene.int(0));
+        if socket.is_ok_and(|socket| matches!(endpoint(scene, &socket.local).0, Endpoint::Inet(_, 0))) {
             scene.notes.kept = Kept::AnyPort;
         }
     }
@@ -186,8 +186,9 @@ impl Decode for Listen {
 }
 
 /// The socket's own address; a port that the kernel chose is 0.
-fn own(scene: &Scene<'_>, socket: &SocketInfo) -> Endpoint {
-    told(scene, endpoint(scene, &socket.local).0)
+fn own(scene: &mut Scene<'_>, socket: &SocketInfo) -> Endpoint {
+    let (local, _) = endpoint(scene, &socket.local);
+    told(scene, local)
 }
 
 fn told(scene: &Scene<'_>, endpoint: Endpoint) -> Endpoint {
@@ -311,7 +312,7 @@ fn family(address: &[u8]) -> Option<i32> {
 }
 
 /// What a socket address says, and the file when it is a path. A relative one starts from the current directory.
-fn endpoint(scene: &Scene<'_>, address: &[u8]) -> (Endpoint, Option<Resolved>) {
+fn endpoint(scene: &mut Scene<'_>, address: &[u8]) -> (Endpoint, Option<Resolved>) {
     let Some((family, rest)) = family(address).zip(address.get(2..)) else {
         return (Endpoint::None, None);
     };
@@ -344,7 +345,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }
 
-fn unix(scene: &Scene<'_>, name: &[u8]) -> (Endpoint, Option<Resolved>) {
+fn unix(scene: &mut Scene<'_>, name: &[u8]) -> (Endpoint, Option<Resolved>) {
     match name.split_first() {
         None => (Endpoint::Unnamed, None),
         Some((0, name)) => (Endpoint::Abstract(to_text(name)), None),

@@ -188,13 +188,23 @@ impl Scene<'_> {
     }
 
     /// The named file behind an open descriptor; `None` for a pipe, a socket and the like.
-    pub(super) fn open_file(&self, fd: i32) -> Option<Resolved> {
-        self.view.descriptor(fd).ok().and_then(named)
+    pub(super) fn open_file(&mut self, fd: i32) -> Option<Resolved> {
+        let descriptor = self.view.descriptor(fd);
+        self.named_by_kernel(descriptor).and_then(named)
+    }
+
+    /// Keeps what the kernel said of a file, or that its path is longer than the kernel tells.
+    fn named_by_kernel<T>(&mut self, answer: std::io::Result<T>) -> Option<T> {
+        if answer.as_ref().err().and_then(std::io::Error::raw_os_error) == Some(libc::ENAMETOOLONG) {
+            let detail = format!("{} of a file whose path is longer than {} bytes", self.name, read::PATH_MAX);
+            self.gap(GapKind::UnknownPath, detail);
+        }
+        answer.ok()
     }
 
     /// Follows a path to its end or, where it breaks off, as far as it leads and on by its names: the path that it
     /// would have.
-    pub(super) fn locate(&self, base: Base, path: &[u8], follow: bool) -> Option<Resolved> {
+    pub(super) fn locate(&mut self, base: Base, path: &[u8], follow: bool) -> Option<Resolved> {
         match self.view.resolve(base, path, follow) {
             Ok(spot) => return Some(spot),
             Err(error) if matches!(error.raw_os_error(), Some(libc::ESRCH | libc::EBADF)) => return None,
@@ -211,7 +221,8 @@ impl Scene<'_> {
                 return Some(beyond(spot, rest.into_iter().rev()));
             }
         }
-        None
+        let directory = self.view.resolve(base, b".", true);
+        self.named_by_kernel(directory).and(None)
     }
 }
 

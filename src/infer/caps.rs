@@ -94,8 +94,9 @@ pub fn needs(record: &Record) -> Vec<CapabilityNeed<'_>> {
         found.keys().any(|(capability, standing, _)| *capability == Capability::DacOverride && standing.granted());
     let mut needs = BTreeMap::<Capability, Vec<Reason<'_>>>::new();
     for ((capability, standing, check), because) in found {
-        // Where DAC_OVERRIDE is needed anyway, it covers what DAC_READ_SEARCH would grant.
-        let covered = overrides && capability == Capability::DacReadSearch;
+        // Where DAC_OVERRIDE is needed anyway, it may grant what DAC_READ_SEARCH would.
+        let either = sufficient(check).contains(&Capability::DacOverride);
+        let covered = overrides && either && capability == Capability::DacReadSearch;
         let capability = if covered { Capability::DacOverride } else { capability };
         needs.entry(capability).or_default().push(Reason { standing, check, because });
     }
@@ -393,14 +394,20 @@ mod tests {
         let mut record = Record::default();
         let nginx = AbsPath::new(b"/usr/sbin/nginx").unwrap();
         let moment = crate::record::Moment { run: crate::record::RunId(1), at_ms: 1 };
-        let mut absorb = |operation| {
+        let absorb = |record: &mut Record, operation| {
             let fact = crate::fact::Fact::Check(check(operation, 0, ALL));
             record.absorb(&nginx, fact, crate::event::Outcome::Returned(i64::from(OK)), moment);
         };
-        absorb(access(1, libc::S_IFDIR));
-        absorb(access(2, libc::S_IFDIR));
-        let needs = needs(&record);
-        assert_eq!(needs.len(), 1);
-        assert_eq!((needs[0].capability, needs[0].reasons.len()), (Capability::DacOverride, 2));
+        absorb(&mut record, access(1, libc::S_IFDIR));
+        absorb(&mut record, access(2, libc::S_IFDIR));
+        let found = |record: &Record| {
+            needs(record).iter().map(|need| (need.capability, need.reasons.len())).collect::<Vec<_>>()
+        };
+        assert_eq!(found(&record), [(Capability::DacOverride, 2)]);
+
+        // open_by_handle_at(2) wants DAC_READ_SEARCH itself.
+        let capability = Capability::DacReadSearch;
+        absorb(&mut record, Operation::Privileged { capability, what: "open_by_handle_at".into() });
+        assert_eq!(found(&record), [(Capability::DacOverride, 2), (capability, 1)]);
     }
 }

@@ -133,3 +133,31 @@ impl Action {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_subset_is_read() {
+        let parse = |rest: &str| Seccomp::parse(&format!("{{\"defaultAction\": \"SCMP_ACT_ERRNO\", {rest}}}"));
+        let allowing = "\"architectures\": [\"SCMP_ARCH_X86\"], \
+                        \"syscalls\": [{\"names\": [\"read\"], \"action\": \"SCMP_ACT_ALLOW\"}]";
+        let profile = parse(allowing).unwrap();
+        let permits = |abi, name: &str| profile.permits(&Fact::Syscall(abi, Syscall::Named(name.into())));
+        assert_eq!(permits(Abi::I386, "read"), Verdict::Allowed);
+        assert_eq!(permits(Abi::X86_64, "read"), Verdict::Denied);
+        assert_eq!(permits(Abi::I386, "write"), Verdict::Denied);
+        assert!(parse(&format!("{allowing}, \"x-learn\": {{\"any\": [1]}}")).is_ok());
+        for wrong in [
+            &allowing.replace("X86", "PDP11"),
+            &allowing.replace("ALLOW", "MAYBE"),
+            &allowing.replace("\"action\"", "\"includes\": {}, \"action\""),
+            &allowing.replace("read", "re ad"),
+            &format!("{allowing}, \"archMap\": []"),
+            "\"architectures\": []",
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -4,8 +4,6 @@
 //! recognised before anything of it is misread. The text is stable byte by byte and has one line for each fact, for
 //! the sake of `diff`. Opens no files.
 
-mod format;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -13,6 +11,7 @@ use std::io::{self, Read, Write};
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserializer as _, Serialize};
 
+use super::lines::Lines;
 use super::{Record, Run, RunId, SCHEMA, Subject};
 use crate::fact::Gap;
 use crate::path::AbsPath;
@@ -69,7 +68,7 @@ pub fn write(record: &Record, to: impl Write) -> io::Result<()> {
     let Record { program, runs, gaps, subjects } = record;
     let layout = Layout { schema: SCHEMA, generator: GENERATOR, program, runs, gaps, subjects };
     let mut to = io::BufWriter::with_capacity(1 << 16, to);
-    layout.serialize(&mut serde_json::Serializer::with_formatter(&mut to, format::Lines::default()))?;
+    layout.serialize(&mut serde_json::Serializer::with_formatter(&mut to, Lines::default()))?;
     to.write_all(b"\n")?;
     to.flush()
 }

@@ -8,6 +8,7 @@ pub mod merge;
 
 mod entries;
 mod evidence;
+mod lines;
 mod subject;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -235,7 +235,7 @@ fn listed<K: Clone>(map: &BTreeMap<K, Usage>, fact: fn(K) -> Fact) -> impl Itera
 fn file_facts(path: &AbsPath, used: &FileUse) -> impl Iterator<Item = (Fact, Outcomes)> {
     let fact =
         move |access, owner| Fact::File(FileFact { path: path.clone(), access, owner, directory: used.directory });
-    let ok = [(used.ok & !used.foreign, true), (used.foreign, false)];
+    let ok = [(used.ok & !used.foreign, true), (used.ok & used.foreign, false)];
     let failed = used.failed.iter();
     ok.into_iter()
         .filter(|(access, _)| !access.is_empty())

@@ -81,6 +81,12 @@ fn help_of_the_program() {
           --fresh
               Start a new record, and keep the old one beside it
 
+          --known <RECORD>
+              Another record whose calls need not be seen again, for speed
+
+          --no-thin
+              Stop at every call: slow, with exact counts
+
       -q, --quiet
               No status line and no summary
 

@@ -1,6 +1,7 @@
 //! Properties of records and of every format.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use learn::event::Outcome;
 use learn::fact::Fact;
@@ -27,10 +28,10 @@ fn written(record: &Record) -> Vec<u8> {
 }
 
 pub fn rendered(format: &Format, record: &Record) -> String {
-    let templates = Templates::new(BTreeMap::new()).unwrap();
+    static TEMPLATES: LazyLock<Templates> = LazyLock::new(|| Templates::new(BTreeMap::new()).unwrap());
     let mut text = Vec::new();
     let name = ProfileName::of(record.program.as_ref());
-    format.render(infer(record, &Options::default()), &name, &templates, &mut text).unwrap();
+    format.render(infer(record, &Options::default()), &name, &TEMPLATES, &mut text).unwrap();
     String::from_utf8(text).unwrap()
 }
 

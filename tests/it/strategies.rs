@@ -114,6 +114,7 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
 
 fn file() -> impl Strategy<Value = Fact> {
     (path(), 1..1u32 << 20, any::<bool>(), any::<bool>()).prop_map(|(path, access, owner, directory)| {
+        let directory = directory || path == AbsPath::root();
         Fact::File(FileFact { path, access: Access::from_bits_truncate(access), owner, directory })
     })
 }

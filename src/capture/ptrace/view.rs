@@ -1,10 +1,11 @@
 //! A stopped tracee, looked at through `process_vm_readv(2)`, `/proc` and duplicates of its descriptors.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, IoSliceMut, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
@@ -16,6 +17,8 @@ use crate::path::AbsPath;
 const PAGE: u64 = 4096;
 const CAP_SYS_ADMIN: u64 = 1 << 21;
 const CAP_SYS_NICE: u64 = 1 << 23;
+/// `BINPRM_BUF_SIZE`: how much of a script the kernel looks at.
+const SCRIPT_LINE: u64 = 256;
 const PROC_LIMIT: u64 = 64 * 1024;
 
 /// Looks at one task that stands still.
@@ -44,15 +47,22 @@ impl View {
         Ok((target(&text, &inode), inode))
     }
 
+    /// Where the learner finds a file of which the kernel told it this path: in its own mount namespace as it stands,
+    /// in another one below the task's root.
+    fn reachable(self, path: &AbsPath) -> PathBuf {
+        let namespace = |process: &str| fs::metadata(format!("/proc/{process}/ns/mnt")).map(|found| found.ino()).ok();
+        let mut inside = Vec::new();
+        if namespace(&self.tid.0.to_string()) != namespace("self") {
+            inside = self.path("root").into_bytes();
+        }
+        inside.extend_from_slice(path.as_bytes());
+        PathBuf::from(OsString::from_vec(inside))
+    }
+
     /// The inode of a mapped file; its device and inode number must be those that the kernel printed.
     fn mapped_inode(self, path: &AbsPath, number: u64) -> Option<Inode> {
-        let mut inside = self.path("root").into_bytes();
-        inside.extend_from_slice(path.as_bytes());
-        [&inside, path.as_bytes()]
-            .into_iter()
-            .filter_map(|path| fs::metadata(Path::new(std::ffi::OsStr::from_bytes(path))).ok())
-            .find(|found| found.ino() == number)
-            .map(|found| inode(&found))
+        let found = fs::metadata(self.reachable(path)).ok().filter(|found| found.ino() == number)?;
+        Some(inode(&found))
     }
 }
 
@@ -115,6 +125,20 @@ impl TaskView for View {
 
     fn resolve(&self, base: Base, path: &[u8], follow: bool) -> io::Result<Resolved> {
         walk::resolve(self.tid, base, path, follow)
+    }
+
+    fn interpreter(&self, script: &AbsPath) -> io::Result<Resolved> {
+        let mut line = Vec::new();
+        fs::File::open(self.reachable(script))?.take(SCRIPT_LINE).read_to_end(&mut line)?;
+        let line = line.strip_prefix(b"#!").and_then(|line| line.split(|&byte| byte == b'\n').next());
+        let words = line.map(|line| line.split(|byte| matches!(byte, b' ' | b'\t')));
+        let name = words.and_then(|mut words| words.find(|word| !word.is_empty()));
+        let name = name.ok_or_else(|| errno(libc::ENOEXEC))?;
+        self.resolve(Base::Cwd, name, true)
+    }
+
+    fn attribute(&self, path: &AbsPath, name: &str) -> io::Result<Vec<u8>> {
+        xattr::get(self.reachable(path), name)?.ok_or_else(|| errno(libc::ENODATA))
     }
 
     fn mappings(&self, start: u64, end: u64) -> io::Result<Vec<Mapping>> {
@@ -197,7 +221,7 @@ pub(super) fn target(text: &[u8], inode: &Inode) -> Target {
     if former.starts_with(b"/memfd:") {
         return Target::Nameless(String::from_utf8_lossy(former).into_owned());
     }
-    let there = fs::symlink_metadata(Path::new(std::ffi::OsStr::from_bytes(text)));
+    let there = fs::symlink_metadata(Path::new(OsStr::from_bytes(text)));
     if there.is_ok_and(|found| (found.dev(), found.ino()) == inode.id) {
         return Target::Path(path);
     }

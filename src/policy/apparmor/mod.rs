@@ -245,3 +245,50 @@ const fn word(operation: MountOperation) -> &'static str {
         MountOperation::PivotRoot => "pivot_root",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::infer::{Options, infer};
+    use crate::record::Record;
+
+    fn path(text: &str) -> AbsPath {
+        AbsPath::new(text.as_bytes()).unwrap()
+    }
+
+    fn mounted(operation: MountOperation, source: &str, flags: u64) -> Result<String, String> {
+        let filesystem = "tmpfs".to_owned();
+        let rule = mount(&MountFact { operation, source: source.into(), target: path("/m"), filesystem, flags })?;
+        let source = rule.source.map(|bytes| String::from_utf8(bytes).unwrap()).unwrap_or_default();
+        Ok(format!("{} {} {source}", rule.options.join(","), rule.filesystem.unwrap_or_default()))
+    }
+
+    #[test]
+    fn each_kind_of_mount_is_compared_by_its_own_flags() {
+        use MountOperation::{Mount, PivotRoot, Remount, Umount};
+        let nosuid = libc::MS_NOSUID;
+        assert_eq!(mounted(Mount, "none", nosuid).unwrap(), "rw,nosuid tmpfs none");
+        assert_eq!(mounted(Mount, "/a", nosuid | libc::MS_BIND | libc::MS_REC).unwrap(), "rw,rbind  /a");
+        assert_eq!(mounted(Mount, "none", libc::MS_REC | libc::MS_PRIVATE).unwrap(), "rw,rprivate  ");
+        assert_eq!(mounted(Mount, "/a", libc::MS_MOVE | nosuid).unwrap(), "rw,move  /a");
+        assert_eq!(mounted(Remount, "x", libc::MS_REMOUNT | libc::MS_RDONLY).unwrap(), "ro  ");
+        assert_eq!(mounted(Umount, "", 2).unwrap(), "  ");
+        assert_eq!(mounted(PivotRoot, "", 0).unwrap(), "  ");
+        assert!(mounted(Mount, "relative", libc::MS_BIND).is_err(), "would be any source");
+        assert!(mounted(Mount, "none", 1 << 40).is_err(), "a flag without a word");
+    }
+
+    #[test]
+    fn signals_between_own_processes_need_both_ends() {
+        let policy = AppArmor::new(&infer(&Record::default(), &Options::default()));
+        assert_eq!(policy.signals.iter().collect::<Vec<_>>(), [&RECEIVED]);
+        let sent = |peer, receive| SignalRule { peer, send: true, receive, signals: ["term"].into() };
+        let term = |to| SignalFact { signal: libc::SIGTERM, to };
+        assert!(sent(Peer::Own, true).permits(&term(SignalTarget::Program(path("/x")))));
+        assert!(!sent(Peer::Own, false).permits(&term(SignalTarget::Itself)));
+        assert!(!sent(Peer::Own, true).permits(&term(SignalTarget::Outside)));
+        assert!(sent(Peer::Anybody, false).permits(&term(SignalTarget::Outside)));
+        assert!(!sent(Peer::Own, true).permits(&SignalFact { signal: libc::SIGHUP, to: SignalTarget::Itself }));
+        assert!(!RECEIVED.permits(&term(SignalTarget::Outside)));
+    }
+}

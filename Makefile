@@ -1,0 +1,42 @@
+# `make demo` and `make test` work as the first command typed on Debian 12 with Rust and gcc: what is missing is
+# installed when this is root, and named with the exact line otherwise.
+
+CARGO ?= cargo
+# What every test and the demo need; the lists are the same in CI.
+PACKAGES = apparmor bash curl gcc gcc-multilib libseccomp-dev nginx-light pkg-config python3
+BENCH_PACKAGES = bpftrace redis-server redis-tools strace wrk
+# What tests may not do without, see LEARN_TEST_REQUIRE in CONTRIBUTING.md.
+REQUIRE = ptrace,gcc,gcc-multilib,bash,curl,nginx,apparmor_parser,python3
+
+.PHONY: all demo test lint bench setup bench-setup clean
+
+all: test
+
+setup:
+	@.ci/install $(PACKAGES)
+
+bench-setup: setup
+	@.ci/install $(BENCH_PACKAGES)
+
+demo: setup
+	$(CARGO) build --release
+	sh samples/nginx/run.sh target/release/learn
+
+test: setup
+	$(CARGO) build --examples
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		set -x; LEARN_TEST_REQUIRE=$${LEARN_TEST_REQUIRE-$(REQUIRE)} $(CARGO) nextest run; \
+	else \
+		set -x; LEARN_TEST_REQUIRE=$${LEARN_TEST_REQUIRE-$(REQUIRE)} $(CARGO) test; \
+	fi
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps
+
+bench: bench-setup
+	$(CARGO) bench --bench speed
+
+clean:
+	$(CARGO) clean
