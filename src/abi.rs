@@ -74,6 +74,16 @@ impl Abi {
         }
     }
 
+    /// The numbers of seccomp and prctl.
+    #[must_use]
+    pub const fn seccomp_numbers(self) -> (u32, u32) {
+        match self {
+            Self::X86_64 | Self::X32 => (317, 157),
+            Self::I386 => (354, 172),
+            Self::Aarch64 => (277, 167),
+        }
+    }
+
     /// The ABI of this program's own calls, in which an injected call is made.
     #[must_use]
     pub const fn native() -> Self {
@@ -291,6 +301,8 @@ mod tests {
         for abi in Abi::ALL {
             let by_name = (abi.number("clone").unwrap(), abi.number("clone3").unwrap());
             assert_eq!(abi.clone_numbers(), by_name, "{abi}");
+            let by_name = (abi.number("seccomp").unwrap(), abi.number("prctl").unwrap());
+            assert_eq!(abi.seccomp_numbers(), by_name, "{abi}");
         }
         assert_eq!(Abi::Aarch64.number("open"), None);
         assert_eq!(Abi::X86_64.syscall(1000), Syscall::Unnamed(1000));

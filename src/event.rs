@@ -153,8 +153,10 @@ pub trait Sink {
     fn exec(&mut self, tid: Tid, former: Tid, view: &dyn TaskView);
 
     /// The process of a task was thinned: calls that are known no longer stop, and are counted no longer.
-    /// `no_new_privs` tells that the task had to be given that for it (`prctl(2)`, `PR_SET_NO_NEW_PRIVS`).
-    fn thinned(&mut self, tid: Tid, no_new_privs: bool);
+    fn thinned(&mut self, tid: Tid);
+
+    /// The process of a task was given `no_new_privs` (`prctl(2)`) by the tracer, without which it cannot be thinned.
+    fn lent_no_new_privs(&mut self, tid: Tid);
 
     /// A task ended. A call that it was in is [`Outcome::Unfinished`].
     fn gone(&mut self, tid: Tid, ended: Ended);

@@ -57,6 +57,19 @@ impl Outputs {
         Ok(Self { formats: FORMATS.iter().filter(wanted).collect(), templates, name: args.name.clone() })
     }
 
+    /// The same, once every template has rendered an empty record: most of their mistakes show by that.
+    ///
+    /// # Errors
+    /// The first mistake.
+    pub fn tried(self) -> Result<Self> {
+        let record = Record::default();
+        for format in &self.formats {
+            let needs = infer::infer(&record, &infer::Options::default());
+            format.render(needs, &self.profile_name(&record), &self.templates, &mut std::io::sink())?;
+        }
+        Ok(self)
+    }
+
     /// Writes every format into `folder`, which is made when it does not exist. Returns the files, in the order of
     /// [`FORMATS`]; each is replaced as a whole or not at all.
     ///
@@ -88,7 +101,9 @@ impl Outputs {
     /// The name of the profiles for `record`.
     #[must_use]
     pub fn profile_name(&self, record: &Record) -> ProfileName {
-        self.name.clone().unwrap_or_else(|| ProfileName::of(record.program.as_ref()))
+        let program = || record.program.as_ref().map(|program| program.file_name().to_vec());
+        let started_as = record.name().map(String::into_bytes).or_else(program);
+        self.name.clone().unwrap_or_else(|| ProfileName::of(started_as.as_deref()))
     }
 
     fn render(&self, format: &Format, record: &Record, name: &ProfileName, to: &Destination) -> Result<()> {

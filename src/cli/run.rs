@@ -20,6 +20,7 @@ use super::status::StatusLine;
 use super::{io, summary};
 use crate::capture::ptrace::Ptrace;
 use crate::capture::{Backend, CaptureError, Workload};
+use crate::event::Ended;
 use crate::record::Run;
 
 /// Arguments of a run.
@@ -81,7 +82,7 @@ pub struct RunArgs {
 /// With 125, or with 126 or 127 when the program cannot be executed.
 pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let failed = |error: anyhow::Error| Exit::RUN_FAILED.because(error);
-    let outputs = Outputs::new(&args.outputs).map_err(failed)?;
+    let outputs = Outputs::new(&args.outputs).and_then(Outputs::tried).map_err(failed)?;
     let known = args.known.as_deref().map(io::read_record).transpose().map_err(failed)?;
     let workload = launch::workload(&args.workload, args.user.as_deref()).map_err(not_launched)?;
     let program = args.workload.first().map(OsString::as_os_str).unwrap_or_default();
@@ -100,12 +101,13 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let thin_after = if args.no_thin { None } else { Some(session.take_for_known(known.as_ref(), args.thin_after)) };
     let finished = Ptrace { thin_after }.run(&workload, &mut session).map_err(not_captured)?;
 
-    let (record, saved) = session.finish(&finished);
-    let written = saved.and_then(|()| outputs.write(&record, &folder.path));
+    let (learned, saved) = session.finish(&finished);
+    let record = &learned.record;
+    let written = saved.and_then(|()| outputs.write(record, &folder.path));
     let written = written.map_err(failed)?;
     if !args.quiet {
         summary::print(&summary::Told {
-            record: &record,
+            learned: &learned,
             before,
             finished: &finished,
             folder: &folder.path,
@@ -113,9 +115,16 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
         });
     }
     if args.strict && !record.gaps.is_empty() {
-        return Err(failed(anyhow!("not everything was seen ({} gaps), and --strict was given", record.gaps.len())));
+        return Err(failed(anyhow!(
+            "not everything was seen (see the gaps in {}), and --strict was given",
+            folder.path.display()
+        )));
     }
-    Ok(finished.root.and_then(status_of).map_or(Exit::RUN_FAILED, Exit::of_status))
+    Ok(match finished.root {
+        // A limit did what it was asked for.
+        Some(Ended::Killed(libc::SIGTERM | libc::SIGKILL)) if learned.stopped => Exit::SUCCESS,
+        root => root.and_then(status_of).map_or(Exit::RUN_FAILED, Exit::of_status),
+    })
 }
 
 /// What is known of this run before it begins.

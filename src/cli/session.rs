@@ -37,6 +37,8 @@ struct Live {
     record: Record,
     run: RunId,
     last_news: Instant,
+    /// How many things were new.
+    news: usize,
     /// Whether something new is not saved yet.
     dirty: bool,
 }
@@ -49,6 +51,7 @@ impl Live {
     fn news(&mut self, news: bool) -> bool {
         if news {
             self.last_news = Instant::now();
+            self.news += 1;
             self.dirty = true;
         }
         news
@@ -79,6 +82,16 @@ impl Recorder for Live {
     }
 }
 
+/// What a run came to.
+pub(super) struct Learned {
+    /// Everything that is known now.
+    pub(super) record: Record,
+    /// How many things were new in this run.
+    pub(super) news: usize,
+    /// Whether a limit ended the workload.
+    pub(super) stopped: bool,
+}
+
 /// One run.
 pub(super) struct Session {
     decoder: Decoder<Live>,
@@ -94,13 +107,14 @@ pub(super) struct Session {
     capabilities: usize,
     next_count: Instant,
     peak: Census,
+    stopped: bool,
 }
 
 impl Session {
     /// Begins a run that adds to `record`, which is saved to `file`.
     pub(super) fn new(record: Record, run: Run, limits: Limits, status: StatusLine, file: PathBuf) -> Result<Self> {
         let now = Instant::now();
-        let live = Live { record, run: RunId(getrandom::u64()?), last_news: now, dirty: false };
+        let live = Live { record, run: RunId(getrandom::u64()?), last_news: now, news: 0, dirty: false };
         Ok(Self {
             decoder: Decoder::new(live),
             run,
@@ -114,6 +128,7 @@ impl Session {
             capabilities: 0,
             next_count: now,
             peak: Census::default(),
+            stopped: false,
         })
     }
 
@@ -128,14 +143,15 @@ impl Session {
     }
 
     /// Ends the run and saves the record a last time.
-    pub(super) fn finish(mut self, finished: &Finished) -> (Record, Result<()>) {
+    pub(super) fn finish(mut self, finished: &Finished) -> (Learned, Result<()>) {
         self.status.clear();
         self.run.complete = true;
         self.run.status = finished.root.and_then(status_of);
         self.run.peak_memory_kib = finished.peak_memory_kib;
         self.peak = Census { processes: finished.peak_processes, threads: finished.peak_threads };
         let saved = self.save();
-        (self.decoder.into_recorder().record, saved)
+        let Live { record, news, .. } = self.decoder.into_recorder();
+        (Learned { record, news, stopped: self.stopped }, saved)
     }
 
     fn save(&mut self) -> Result<()> {
@@ -210,9 +226,13 @@ impl Sink for Session {
         self.decoder.known()
     }
 
-    fn thinned(&mut self, tid: Tid, no_new_privs: bool) {
+    fn thinned(&mut self, tid: Tid) {
         self.run.exact_counts = false;
-        self.decoder.thinned(tid, no_new_privs);
+        self.decoder.thinned(tid);
+    }
+
+    fn lent_no_new_privs(&mut self, tid: Tid) {
+        self.decoder.lent_no_new_privs(tid);
     }
 
     fn tick(&mut self, census: Census) -> Directive {
@@ -224,6 +244,7 @@ impl Sink for Session {
         let over =
             |limit: Option<Duration>, since: Instant| limit.is_some_and(|limit| now.duration_since(since) >= limit);
         if over(self.limits.time, self.began) || over(self.limits.quiet, self.decoder.recorder().last_news) {
+            self.stopped = true;
             return Directive::Stop;
         }
         Directive::Continue

@@ -4,17 +4,17 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::io::visible;
-use super::session::status_of;
+use super::session::{Learned, status_of};
 use crate::event::Finished;
 use crate::infer::{self, risk};
-use crate::record::{Counts, Record};
+use crate::record::Counts;
 
 /// How many lines each list may have.
 const LINES: usize = 6;
 
 /// What there is to tell.
 pub(super) struct Told<'a> {
-    pub(super) record: &'a Record,
+    pub(super) learned: &'a Learned,
     /// What was known before this run.
     pub(super) before: Counts,
     pub(super) finished: &'a Finished,
@@ -36,14 +36,14 @@ fn text(told: &Told<'_>) -> String {
         let titles = std::iter::once(title).chain(std::iter::repeat(""));
         lines.extend(titles.zip(shown).map(|(title, item)| format!("  {title:<9} {}", visible(&item))));
     };
-    let needs = infer::infer(told.record, &infer::Options::default());
+    let needs = infer::infer(&told.learned.record, &infer::Options::default());
     let granted: Vec<_> = needs.capabilities.iter().filter(|need| need.standing.granted()).collect();
     section("learned", learned(told, granted.len()));
     let names: Vec<_> = granted.iter().map(|need| need.capability.name()).collect();
     section("needs", if names.is_empty() { Vec::new() } else { vec![names.join(" ")] });
     let risks = risk::risks(&needs);
     section("risky", risks.into_iter().map(|risk| format!("{}: {}", risk.what, risk.why)).collect());
-    let gaps = told.record.gaps.iter();
+    let gaps = told.learned.record.gaps.iter();
     section("not seen", gaps.map(|gap| format!("{} ({})", gap.detail, gap.kind.name())).collect());
     section("written", vec![written(told)]);
     section("try next", next_commands(told, &names));
@@ -54,9 +54,10 @@ fn text(told: &Told<'_>) -> String {
 }
 
 fn headline(told: &Told<'_>) -> String {
-    let program = told.record.program.as_ref().map(|program| String::from_utf8_lossy(program.file_name()).into_owned());
+    let name = told.learned.record.name().unwrap_or_default();
     let Finished { root, elapsed, peak_processes, peak_threads, .. } = told.finished;
     let end = match root.and_then(status_of) {
+        Some(143) if told.learned.stopped => "was ended as asked".to_owned(),
         Some(status @ 129..) => format!("ended by signal {}", status - 128),
         Some(status) => format!("ended with status {status}"),
         None => "was let go".to_owned(),
@@ -64,10 +65,7 @@ fn headline(told: &Told<'_>) -> String {
     let processes = plural(*peak_processes, "process", "processes");
     let threads = plural(*peak_threads, "thread", "threads");
     let seconds = elapsed.as_secs_f64();
-    format!(
-        "{} {end} after {seconds:.1} s; at most {processes}, {threads} at once",
-        visible(&program.unwrap_or_default())
-    )
+    format!("{} {end} after {seconds:.1} s; at most {processes}, {threads} at once", visible(&name))
 }
 
 fn plural(count: usize, one: &str, many: &str) -> String {
@@ -75,7 +73,8 @@ fn plural(count: usize, one: &str, many: &str) -> String {
 }
 
 fn learned(told: &Told<'_>, capabilities: usize) -> Vec<String> {
-    let (now, before) = (told.record.counts(), told.before);
+    let runs = told.learned.record.runs.len();
+    let (now, before) = (told.learned.record.counts(), told.before);
     let capabilities = plural(capabilities, "capability", "capabilities");
     let total = [
         plural(now.syscalls, "syscall", "syscalls"),
@@ -85,7 +84,7 @@ fn learned(told: &Told<'_>, capabilities: usize) -> Vec<String> {
         capabilities,
     ];
     let mut lines = vec![total.join(", ")];
-    if told.record.runs.len() > 1 {
+    if runs > 1 {
         let added = [
             (now.syscalls.saturating_sub(before.syscalls), "syscall", "syscalls"),
             (now.files.saturating_sub(before.files), "file", "files"),
@@ -94,8 +93,12 @@ fn learned(told: &Told<'_>, capabilities: usize) -> Vec<String> {
         ];
         let added = added.into_iter().filter(|(count, ..)| *count > 0);
         let added: Vec<_> = added.map(|(count, one, many)| format!("+{}", plural(count, one, many))).collect();
-        let added = if added.is_empty() { "nothing new".to_owned() } else { added.join(", ") };
-        lines.push(format!("{added} in this run, number {} of this record", told.record.runs.len()));
+        let added = match told.learned.news {
+            0 => "nothing new".to_owned(),
+            news if added.is_empty() => format!("+{} of what was known", plural(news, "new use", "new uses")),
+            _ => added.join(", "),
+        };
+        lines.push(format!("{added} in this run, number {runs} of this record"));
     }
     lines
 }

@@ -218,6 +218,11 @@ impl<R: Recorder> Told<R> {
         news
     }
 
+    /// Whether the executable is known to have made this call with success.
+    fn succeeded(&mut self, held: &Held) -> bool {
+        held.subject.and_then(|id| self.subjects.get_mut(id)).is_some_and(|subject| subject.succeeded(&held.call))
+    }
+
     /// Records facts of a call that succeeded.
     fn facts(&mut self, subject: SubjectId, facts: Vec<Fact>) {
         let Some(path) = self.subjects.get(subject).map(|subject| &subject.path) else {
@@ -280,6 +285,10 @@ impl<R: Recorder> Sink for Decoder<R> {
             news |= self.told.ended(held, Outcome::Unfinished);
             return Interest { leave: false, news };
         }
+        if self.workload.thinned && held.notes.settled && self.told.succeeded(&held) {
+            news |= self.told.ended(held, Outcome::Returned(0));
+            return Interest { leave: false, news };
+        }
         task.held = Some(held);
         Interest { leave: true, news }
     }
@@ -334,10 +343,11 @@ impl<R: Recorder> Sink for Decoder<R> {
         self.told.quiet.known()
     }
 
-    fn thinned(&mut self, tid: Tid, no_new_privs: bool) {
-        if !no_new_privs {
-            return;
-        }
+    fn thinned(&mut self, _tid: Tid) {
+        self.workload.thinned = true;
+    }
+
+    fn lent_no_new_privs(&mut self, tid: Tid) {
         for thread in self.workload.processes.siblings(tid).into_iter().chain([tid]) {
             if let Some(task) = self.tasks.get_mut(&thread) {
                 task.standing.lend_no_new_privs();

@@ -92,10 +92,35 @@ impl Opening {
         if self.creates() {
             let existed = self.find(scene).is_some_and(|spot| spot.inode.is_some());
             scene.notes.kept = Kept::Existed(existed);
+        } else if scene.workload.thinned && !self.has(libc::O_TRUNC | libc::O_PATH | libc::O_NOATIME | O_TMPFILE) {
+            self.settle(scene);
         }
     }
 
+    /// Says at the entry what there is to say, when the file is there and may be opened: a thinned task then needs not
+    /// stop at the end.
+    fn settle(&self, scene: &mut Scene<'_>) {
+        let Some((spot, inode)) = self.find(scene).and_then(|spot| spot.inode.map(|inode| (spot, inode))) else {
+            return;
+        };
+        let directory = inode.is_dir();
+        if !(inode.kind() == libc::S_IFREG || directory && self.flags & libc::O_ACCMODE == libc::O_RDONLY) {
+            return;
+        }
+        scene.file(&spot.path, Some(&inode), self.access(directory), directory);
+        scene.need_file(&spot, self.wanted());
+        scene.notes.settled = scene.notes.is_granted();
+    }
+
+    /// The `rwx` bits that it asks of a file that is there.
+    fn wanted(&self) -> u8 {
+        let access = self.access(false);
+        let bits = [(Access::READ, access::READ), (Access::WRITE | Access::APPEND, access::WRITE)];
+        bits.iter().filter(|(kind, _)| access.intersects(*kind)).fold(0, |all, (_, bit)| all | bit)
+    }
+
     fn leave(&self, scene: &mut Scene<'_>, outcome: Outcome) {
+        scene.notes.facts.clear(); // The descriptor tells it better than the entry.
         let created = self.creates() && matches!(scene.notes.kept, Kept::Existed(false));
         let opened = match outcome {
             Outcome::Returned(fd) => match scene.view.descriptor(read::int(fd.cast_unsigned())) {
@@ -153,10 +178,7 @@ impl Opening {
             scene.need_new_name(&way);
             return;
         }
-        let access = self.access(false);
-        let bits = [(Access::READ, access::READ), (Access::WRITE | Access::APPEND, access::WRITE)];
-        let wanted = bits.iter().filter(|(kind, _)| access.intersects(*kind)).fold(0, |all, (_, bit)| all | bit);
-        let wanted = if self.has(O_TMPFILE) { access::WRITE | access::EXEC } else { wanted };
+        let wanted = if self.has(O_TMPFILE) { access::WRITE | access::EXEC } else { self.wanted() };
         scene.need_file(&way, wanted);
         if let Some(inode) = way.inode.filter(|_| self.has(libc::O_NOATIME)) {
             scene.need_owner(&way.path, &inode);
@@ -188,10 +210,12 @@ impl Decode for Use {
             Some(Name::Path(base, path)) => scene.locate(base, &path, self.at.follows(scene)),
             None => None,
         };
+        let there = spot.as_ref().is_none_or(|spot| spot.inode.is_some());
         if let Some(spot) = spot {
             scene.used(&spot, self.access);
             scene.need_file(&spot, self.need);
         }
+        scene.notes.settled = self.access == Access::STAT && there && self.need == 0 && scene.notes.is_granted();
     }
 }
 

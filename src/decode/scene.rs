@@ -52,6 +52,15 @@ pub(super) struct Notes {
     pub(super) unreadable: bool,
     /// What the end of the call needs to know of its entry.
     pub(super) kept: Kept,
+    /// Everything is said already, and the call will succeed: its end needs not be shown.
+    pub(super) settled: bool,
+}
+
+impl Notes {
+    /// Whether plain permissions suffice, so that nothing hangs on a capability.
+    pub(super) fn is_granted(&self) -> bool {
+        !self.facts.iter().any(|fact| matches!(fact, Fact::Check(_))) && self.gaps.is_empty()
+    }
 }
 
 /// What is kept from the entry of a call to its end.

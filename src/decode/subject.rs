@@ -131,6 +131,11 @@ impl Subject {
         })
     }
 
+    /// Whether a call like this one is known to have succeeded.
+    pub(super) fn succeeded(&mut self, call: &Call) -> bool {
+        self.known(call).is_some_and(|known| known.outcomes.contains(&0))
+    }
+
     /// Notes with which arguments a call was made. Returns whether it is new, or may be.
     pub(super) fn arguments(&mut self, call: &Call, values: &Values, outcome: Outcome) -> bool {
         let entry = (call.abi, call.number, values.clone(), class(outcome));

@@ -14,6 +14,8 @@ pub(super) struct Workload {
     pub(super) processes: Processes,
     /// Its ports.
     pub(super) ports: ChosenPorts,
+    /// Whether a process was thinned: the ends of calls that are settled at their entry are not asked for then.
+    pub(super) thinned: bool,
 }
 
 /// Ports that the kernel chose, another one in each run: they are told as 0.

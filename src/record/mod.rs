@@ -151,6 +151,14 @@ impl Record {
             .flat_map(|(path, subject)| subject.facts().map(move |(fact, outcomes)| (path, fact, outcomes)))
     }
 
+    /// The name by which the workload was first started, without its directory: `sh` even where that is a link to dash.
+    #[must_use]
+    pub fn name(&self) -> Option<String> {
+        let first = self.runs.values().min_by_key(|run| run.started_ms)?;
+        let name = first.command.first()?.rsplit('/').next()?;
+        (!name.is_empty()).then(|| name.to_owned())
+    }
+
     /// How many different things are known.
     #[must_use]
     pub fn counts(&self) -> Counts {

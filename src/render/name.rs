@@ -3,8 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::path::AbsPath;
-
 /// A name that every format and every file system takes: letters, digits and `_.+-`, not at the beginning `.` or `-`,
 /// and not `unconfined`, which AppArmor keeps for itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,10 +22,10 @@ fn is_legal(byte: u8) -> bool {
 }
 
 impl ProfileName {
-    /// The name for `program`: that of its file, with `_` for what is not legal.
+    /// The name for a program's file name, with `_` for what is not legal.
     #[must_use]
-    pub fn of(program: Option<&AbsPath>) -> Self {
-        let file = program.map_or(&b"workload"[..], AbsPath::file_name);
+    pub fn of(file: Option<&[u8]>) -> Self {
+        let file = file.unwrap_or(b"workload");
         let legal = |byte: &u8| char::from(if is_legal(*byte) { *byte } else { b'_' });
         let name = file.iter().take(LIMIT - 1).map(legal).collect::<String>();
         name.parse().unwrap_or_else(|_| Self(format!("_{name}")))
@@ -65,18 +63,18 @@ mod tests {
     #[test]
     fn names_are_legal() {
         for (program, name) in [
-            ("/usr/sbin/nginx", "nginx"),
-            ("/opt/my app", "my_app"),
-            ("/x/.hidden", "_.hidden"),
-            ("/x/-rf", "_-rf"),
-            ("/x/unconfined", "_unconfined"),
-            ("/", "_"),
+            ("nginx", "nginx"),
+            ("my app", "my_app"),
+            (".hidden", "_.hidden"),
+            ("-rf", "_-rf"),
+            ("unconfined", "_unconfined"),
+            ("", "_"),
         ] {
-            assert_eq!(ProfileName::of(Some(&AbsPath::new(program.as_bytes()).unwrap())).as_str(), name);
+            assert_eq!(ProfileName::of(Some(program.as_bytes())).as_str(), name);
         }
         assert_eq!(ProfileName::of(None).as_str(), "workload");
-        let long = AbsPath::new(format!("/{}", "é".repeat(3000)).as_bytes()).unwrap();
-        assert!(ProfileName::of(Some(&long)).as_str().parse::<ProfileName>().is_ok());
+        let long = "é".repeat(3000);
+        assert!(ProfileName::of(Some(long.as_bytes())).as_str().parse::<ProfileName>().is_ok());
         for bad in ["", ".", "a/b", "a b", "-x", "unconfined", "a\n"] {
             assert!(bad.parse::<ProfileName>().is_err(), "{bad:?}");
         }

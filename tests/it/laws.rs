@@ -30,7 +30,7 @@ fn written(record: &Record) -> Vec<u8> {
 pub fn rendered(format: &Format, record: &Record) -> String {
     static TEMPLATES: LazyLock<Templates> = LazyLock::new(|| Templates::new(BTreeMap::new()).unwrap());
     let mut text = Vec::new();
-    let name = ProfileName::of(record.program.as_ref());
+    let name = ProfileName::of(record.program.as_ref().map(AbsPath::file_name));
     format.render(infer(record, &Options::default()), &name, &TEMPLATES, &mut text).unwrap();
     String::from_utf8(text).unwrap()
 }

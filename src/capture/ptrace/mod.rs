@@ -1,7 +1,7 @@
 //! The ptrace backend: one thread that waits for stops and shows them to the sink.
 //!
-//! The loop knows stops and tasks; what a call means it does not know, but for two names: clone and clone3, whose
-//! `CLONE_UNTRACED` would let a task escape.
+//! The loop knows stops and tasks; what a call means it does not know, but for those that could let something escape:
+//! clone and clone3 with `CLONE_UNTRACED`, seccomp and prctl with a filter that precedes the learner's own.
 
 pub mod filter;
 
@@ -39,6 +39,8 @@ use crate::event::{Call, Directive, Ended, Finished, Loss, Origin, Outcome, Sink
 /// How often [`Sink::tick`] is called, in microseconds.
 const TICK_US: i64 = 100_000;
 
+const PR_SET_SECCOMP: u64 = 22;
+
 const OPTIONS: i32 = libc::PTRACE_O_TRACESYSGOOD
     | libc::PTRACE_O_TRACECLONE
     | libc::PTRACE_O_TRACEFORK
@@ -71,6 +73,12 @@ impl Backend for Ptrace {
         drop(held.gate);
 
         let mut tracer = Tracer::new(held.tid, self.thin_after, sink);
+        if no_new_privs {
+            log::info!(
+                "the workload runs with no_new_privs: programs with set-user-ID bits or capabilities gain nothing"
+            );
+            tracer.sink.lent_no_new_privs(held.tid);
+        }
         tracer.run().map_err(system("wait for the workload"))?;
         match tracer.executed {
             Some(since) => Ok(tracer.finished(since)),
@@ -311,7 +319,10 @@ impl<'a> Tracer<'a> {
             Ok(Installation::Done) => {
                 log::debug!("process {} is thinned: {} calls pass", view.process.0, known.calls.len());
                 self.mark(view, Thinned::Yes, Thinned::Synced);
-                self.sink.thinned(view.tid, no_new_privs);
+                self.sink.thinned(view.tid);
+                if no_new_privs {
+                    self.sink.lent_no_new_privs(view.tid);
+                }
                 self.go(view.tid, 0);
             }
             Ok(Installation::Refused(error)) => {
@@ -367,6 +378,10 @@ impl<'a> Tracer<'a> {
             (true, Ok(errno)) => Outcome::Failed(errno),
             _ => Outcome::Returned(value),
         };
+        if matches!(outcome, Outcome::Returned(_)) && restricts_itself(&call) {
+            // What its own filter refuses would never get to the learner's: it stops at every call again.
+            self.mark(view, Thinned::Refused, Thinned::Refused);
+        }
         let news = self.sink.leave(view.tid, &call, outcome, &view);
         if news && let Some(task) = self.tasks.get(view.tid) {
             self.heat.news(task.process, task.parent);
@@ -497,6 +512,12 @@ impl<'a> Tracer<'a> {
         }
         self.go(view.tid, signal);
     }
+}
+
+/// Whether a call installs a seccomp filter or strict mode.
+fn restricts_itself(call: &Call) -> bool {
+    let (seccomp, prctl) = call.abi.seccomp_numbers();
+    call.number == seccomp || call.number == prctl && call.args.first() == Some(&PR_SET_SECCOMP)
 }
 
 /// The learner itself.
