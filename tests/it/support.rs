@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::Permissions;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::PermissionsExt;
@@ -11,6 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use learn::fact::{Capability, CapabilitySet};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -136,7 +137,8 @@ pub fn require(needs: &[&str]) -> bool {
             return true;
         };
         assert!(!listed.split(',').any(|name| name.trim() == *need), "{need} is required: {reason}");
-        eprintln!("not run: {test} because {reason}");
+        // Not by a macro, whose text would be captured.
+        let _ = writeln!(std::io::stderr(), "not run: {test} because {reason}");
         false
     })
 }
@@ -153,6 +155,7 @@ fn probe(need: &str) -> Result<(), String> {
             compiler.args(["-m32", "-E", "-x", "c", "-include", "asm/unistd.h", "/dev/null"]);
             succeeds(&mut compiler, "gcc -m32 or its headers are missing (Debian package gcc-multilib)")
         }
+        name if name.starts_with("CAP_") => capable(name),
         program => {
             let mut find = Command::new("sh");
             find.args(["-c", "PATH=$PATH:/usr/sbin:/sbin; command -v \"$1\"", "sh", program]);
@@ -164,6 +167,16 @@ fn probe(need: &str) -> Result<(), String> {
 fn succeeds(command: &mut Command, otherwise: &str) -> Result<(), String> {
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     if status.is_ok_and(|status| status.success()) { Ok(()) } else { Err(otherwise.to_owned()) }
+}
+
+/// Whether this process may do what a capability stands for: root in a container often may not.
+fn capable(name: &str) -> Result<(), String> {
+    let known = Capability::ALL.iter().find(|capability| capability.name() == name);
+    let capability = known.unwrap_or_else(|| panic!("no capability `{name}`"));
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
+    let effective = CapabilitySet(u64::from_str_radix(effective.trim(), 16).unwrap());
+    if effective.contains(*capability) { Ok(()) } else { Err(format!("it needs {name}")) }
 }
 
 /// Tries to trace a child.

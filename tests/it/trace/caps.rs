@@ -6,12 +6,13 @@ use learn::fact::Operation;
 use super::expect;
 use crate::support::require;
 
+/// Root, with the capability that the scenario is about: without it, there would be nothing to see.
 macro_rules! scenarios {
-    ($($(#[$attribute:meta])* $test:ident: $scenario:literal;)*) => {$(
+    ($($(#[$attribute:meta])* $test:ident: $scenario:literal $(, $capability:literal)*;)*) => {$(
         $(#[$attribute])*
         #[test]
         fn $test() {
-            if require(&["ptrace", "root"]) {
+            if require(&["ptrace", "root" $(, $capability)*]) {
                 expect($scenario);
             }
         }
@@ -21,20 +22,20 @@ macro_rules! scenarios {
 scenarios! {
     /// Root's habits that any user could have.
     what_needs_none: "nothing-privileged";
-    binding_a_low_port: "low-port";
-    raw_sockets: "raw-socket";
-    giving_a_file_away: "chown";
-    changing_the_mode_of_another_users_file: "chmod-foreign";
-    reading_another_users_file: "read-foreign";
-    writing_another_users_file: "write-foreign";
-    giving_up_root: "change-ids";
+    binding_a_low_port: "low-port", "CAP_NET_BIND_SERVICE";
+    raw_sockets: "raw-socket", "CAP_NET_RAW";
+    giving_a_file_away: "chown", "CAP_CHOWN";
+    changing_the_mode_of_another_users_file: "chmod-foreign", "CAP_CHOWN", "CAP_FOWNER";
+    reading_another_users_file: "read-foreign", "CAP_CHOWN", "CAP_DAC_OVERRIDE";
+    writing_another_users_file: "write-foreign", "CAP_CHOWN", "CAP_DAC_OVERRIDE";
+    giving_up_root: "change-ids", "CAP_SETGID", "CAP_SETUID";
     /// A capability that was refused is not needed: the workload did without.
-    what_was_refused: "denied";
-    killing_another_users_process: "kill-foreign";
+    what_was_refused: "denied", "CAP_CHOWN", "CAP_SETUID";
+    killing_another_users_process: "kill-foreign", "CAP_KILL", "CAP_SETUID";
     making_a_device: "device";
-    a_better_nice_value: "nice";
-    mounting: "mount";
-    joining_and_leaving_a_network: "network-namespace";
+    a_better_nice_value: "nice", "CAP_SYS_NICE";
+    mounting: "mount", "CAP_SYS_ADMIN";
+    joining_and_leaving_a_network: "network-namespace", "CAP_SYS_ADMIN";
 }
 
 #[test]

@@ -30,7 +30,7 @@ scenarios! {
     relative_paths: "relative", ["ptrace"];
     a_current_directory_that_was_removed: "removed-directory", ["ptrace"];
     files_without_a_name: "nameless", ["ptrace"];
-    paths_inside_another_root: "chroot", ["ptrace", "root"];
+    paths_inside_another_root: "chroot", ["ptrace", "root", "CAP_SYS_CHROOT"];
     hostile_names: "hostile-names", ["ptrace"];
     the_longest_path: "longest-path", ["ptrace"];
     /// Reading beyond the end of a string would fault, reading less would cut it.

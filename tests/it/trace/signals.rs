@@ -32,7 +32,7 @@ fn real_time_signals_are_facts() {
 
 #[test]
 fn the_c_library_changes_ids_of_threads_by_a_signal() {
-    if require(&["ptrace", "root"]) {
+    if require(&["ptrace", "root", "CAP_SETUID"]) {
         expect("setuid-in-threads");
     }
 }
