@@ -36,6 +36,7 @@ lint:
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps
 
 bench: bench-setup
+	$(CARGO) bench --bench million
 	$(CARGO) bench --bench speed
 
 clean:

@@ -40,6 +40,7 @@ use crate::event::{Call, Directive, Ended, Finished, Loss, Origin, Outcome, Sink
 const TICK_US: i64 = 100_000;
 
 const PR_SET_SECCOMP: u64 = 22;
+const SECCOMP_SET_MODE_FILTER: u64 = 1;
 
 const OPTIONS: i32 = libc::PTRACE_O_TRACESYSGOOD
     | libc::PTRACE_O_TRACECLONE
@@ -517,7 +518,8 @@ impl<'a> Tracer<'a> {
 /// Whether a call installs a seccomp filter or strict mode.
 fn restricts_itself(call: &Call) -> bool {
     let (seccomp, prctl) = call.abi.seccomp_numbers();
-    call.number == seccomp || call.number == prctl && call.args.first() == Some(&PR_SET_SECCOMP)
+    let [first, ..] = call.args;
+    call.number == seccomp && first <= SECCOMP_SET_MODE_FILTER || call.number == prctl && first == PR_SET_SECCOMP
 }
 
 /// The learner itself.
