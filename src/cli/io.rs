@@ -34,10 +34,10 @@ pub fn prepare_folder(folder: &Path) -> Result<()> {
     probe.map(drop).with_context(|| format!("cannot write to the folder {}", folder.display()))
 }
 
-/// Writes a record; see [`write`].
+/// Writes a record; see [`write()`].
 ///
 /// # Errors
-/// Those of [`write`].
+/// Those of [`write()`].
 pub fn write_record(to: &Destination, record: &Record) -> Result<()> {
     write(to, |out| Ok(file::write(record, out)?))
 }

@@ -2,8 +2,8 @@
 //!
 //! # Adding a command
 //!
-//! Write `cli/NAME.rs` with an `Args` struct and a `run` function, and a variant of [`Command`] with a line in
-//! [`Command::run`]. Arguments are raw here: a command resolves them before it does anything.
+//! Write `cli/NAME.rs` with an `Args` struct and a `run` function, and a variant of `Command` with a line in
+//! `Command::run`. Arguments are raw here: a command resolves them before it does anything.
 
 pub mod exit;
 pub mod io;

@@ -172,8 +172,12 @@ impl Decode for Prctl {
     }
 
     fn leave(&self, scene: &mut Scene<'_>, outcome: Outcome) {
+        const STRICT: i32 = 1;
         if scene.int(0) == libc::PR_SET_NO_NEW_PRIVS && matches!(outcome, Outcome::Returned(_)) {
             scene.standing.own_no_new_privs();
+        }
+        if (scene.int(0), scene.int(1)) == (libc::PR_SET_SECCOMP, STRICT) {
+            super::process::strict(scene, outcome);
         }
         if !names_something(scene.int(0)) {
             scene.forget_credentials();

@@ -249,6 +249,22 @@ impl Decode for Seccomp {
             filter(scene);
         }
     }
+
+    fn leave(&self, scene: &mut Scene<'_>, outcome: Outcome) {
+        const SET_MODE_STRICT: u32 = 0;
+        if scene.uint(0) == SET_MODE_STRICT {
+            strict(scene, outcome);
+        }
+    }
+}
+
+/// Says that strict mode was refused because the tracer had installed a filter.
+pub(super) fn strict(scene: &mut Scene<'_>, outcome: Outcome) {
+    if scene.workload.thinned && outcome == Outcome::Failed(libc::EINVAL) {
+        let detail =
+            "seccomp's strict mode was refused because the process was thinned: use --no-thin for this workload";
+        scene.gap(GapKind::Unprivileged, detail);
+    }
 }
 
 /// Says that a filter is loaded by a task that could still gain privileges by execve.

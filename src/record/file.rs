@@ -76,7 +76,7 @@ pub fn write(record: &Record, to: impl Write) -> io::Result<()> {
 /// The program and version that a record names as its writer.
 const GENERATOR: &str = concat!("learn ", env!("CARGO_PKG_VERSION"));
 
-/// Reads a record that [`write`] wrote.
+/// Reads a record that [`write()`] wrote.
 ///
 /// # Errors
 /// See [`ReadError`]. Nothing is taken from a record that is not whole.

@@ -1,6 +1,6 @@
 //! The record: every fact once, with its evidence, by the executable that it was seen of.
 //!
-//! Joining records is commutative, associative and idempotent ([`merge`]); [`file`] is the versioned JSON form.
+//! Joining records is commutative, associative and idempotent ([`merge`]); [`mod@file`] is the versioned JSON form.
 //! Knows no output format.
 
 pub mod file;
@@ -23,7 +23,7 @@ use crate::event::Outcome;
 use crate::fact::{Fact, Gap, GapKind};
 use crate::path::AbsPath;
 
-/// The layout that [`file`] writes. A change of layout or meaning raises it.
+/// The layout that [`mod@file`] writes. A change of layout or meaning raises it.
 pub const SCHEMA: u32 = 1;
 
 /// Everything that was learned of one workload.
