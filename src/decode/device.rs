@@ -1,7 +1,6 @@
 //! Calls on devices and on the whole machine: most are guarded by one capability as a whole.
 
-use super::scene::{Decode, Scene, value};
-use super::table::Values;
+use super::scene::{Decode, Scene, Values, value};
 use crate::event::Outcome;
 use crate::fact::{Access, Capability, Operation};
 

@@ -3,8 +3,7 @@
 use std::rc::Rc;
 
 use super::read;
-use super::scene::{Decode, Kept, Scene, value};
-use super::table::Values;
+use super::scene::{Decode, Kept, Scene, Values, value};
 use crate::event::{Credentials, Outcome};
 use crate::fact::{Capability, CapabilitySet, Fact, IdentityFact, Operation};
 

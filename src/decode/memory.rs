@@ -1,8 +1,7 @@
 //! Calls that map files for execution or lock memory.
 
 use super::read;
-use super::scene::{Decode, Scene, value};
-use super::table::Values;
+use super::scene::{Decode, Scene, Values, value};
 use crate::fact::{Access, Capability, Operation};
 
 const PROT_EXEC: i32 = libc::PROT_EXEC;

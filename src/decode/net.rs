@@ -4,8 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::access;
 use super::read;
-use super::scene::{Decode, Kept, Scene, value};
-use super::table::Values;
+use super::scene::{Decode, Kept, Scene, Values, value};
 use crate::event::{Base, Outcome, Resolved, SocketInfo};
 use crate::fact::{Access, Capability, Endpoint, Fact, GapKind, NetworkFact, NetworkOperation, Operation};
 use crate::path::to_text;

@@ -5,8 +5,7 @@
 
 use super::access;
 use super::read;
-use super::scene::{At, Decode, Kept, Name, Scene, named, value};
-use super::table::Values;
+use super::scene::{At, Decode, Kept, Name, Scene, Values, named, value};
 use crate::abi::Abi;
 use crate::event::{Base, Credentials, Outcome, Resolved};
 use crate::fact::{Access, Capability, Operation};

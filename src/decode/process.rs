@@ -1,7 +1,6 @@
 //! Calls about other tasks and about what a task is: signals, namespaces, tracing, filters, io_uring.
 
-use super::scene::{Decode, Scene, value};
-use super::table::Values;
+use super::scene::{Decode, Scene, Values, value};
 use crate::event::{Outcome, Target};
 use crate::fact::{
     Capability, Fact, GapKind, NamespaceFact, NamespaceKind, Operation, SignalFact, SignalTarget, TraceFact,

@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::table::{Row, Values};
+use super::scene::Values;
+use super::table::Row;
 use crate::abi::Abi;
 use crate::event::{Known, KnownCalls};
 

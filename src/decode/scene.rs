@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 
+use smallvec::SmallVec;
+
 use super::read::{self, Memory};
 use super::standing::Standing;
-use super::table::Values;
 use super::workload::Workload;
 use crate::abi::{Abi, Syscall};
 use crate::event::{Base, Credentials, Descriptor, Inode, Outcome, Resolved, Target, TaskView, Tid};
@@ -13,6 +14,9 @@ use crate::path::AbsPath;
 
 /// How many missing directories of one path are followed by their names alone.
 const MISSING_MAX: usize = 64;
+
+/// Values of scalar arguments, by index.
+pub(super) type Values = SmallVec<[(u8, u64); 3]>;
 
 /// Turns one kind of call into facts.
 ///

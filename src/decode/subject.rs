@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use smallvec::SmallVec;
 
-use super::table::Values;
+use super::scene::Values;
 use crate::abi::Abi;
 use crate::event::{Call, Outcome};
 use crate::path::AbsPath;

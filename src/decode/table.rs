@@ -2,21 +2,16 @@
 
 use std::sync::LazyLock;
 
-use smallvec::SmallVec;
-
 use super::device::{always, when};
 use super::ident::{Form, Kind, SetIds};
 use super::path::{Flags, stat};
-use super::scene::{At, Decode};
+use super::scene::{At, Decode, Values};
 use super::{device, exec, ident, memory, metadata, mount, multiplex, name, net, path, process, schedule};
 use crate::abi::Abi;
 use crate::fact::{Access, Capability, NetworkOperation};
 
 /// How many numbers of each ABI have a row.
 const NUMBERS: u32 = 1024;
-
-/// Values of scalar arguments, by index.
-pub(super) type Values = SmallVec<[(u8, u64); 3]>;
 
 /// The low half of a register: an `int`.
 const INT: u64 = 0xffff_ffff;

@@ -111,7 +111,7 @@ impl<'a> Tracer<'a> {
             tasks: Tasks::default(),
             signals: Signals::default(),
             heat: Heat::new(thin_after),
-            pace: sys::may_change_policy().then(|| Pace::new(Instant::now())),
+            pace: sys::may_change_policy(view::may_raise_priority()).then(|| Pace::new(Instant::now())),
             filters: view::filters(getpid_tid()),
             root_ended: None,
             executed: None,

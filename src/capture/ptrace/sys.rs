@@ -389,14 +389,14 @@ pub fn arrived_signals() -> Vec<(i32, i32)> {
     arrived.collect()
 }
 
-/// Whether the learner may leave `SCHED_IDLE` again once it has entered it (`sched(7)`). Tries it.
-pub fn may_change_policy() -> bool {
+/// Whether the learner may leave `SCHED_IDLE` again once it has entered it (`sched(7)`): with CAP_SYS_NICE
+/// (`privileged`) or a high enough `RLIMIT_NICE`. Tries it.
+pub fn may_change_policy(privileged: bool) -> bool {
     // SAFETY: no pointers.
     let normal = unsafe { libc::sched_getscheduler(0) } == libc::SCHED_OTHER;
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` outlives the call.
     unsafe { libc::getrlimit(libc::RLIMIT_NICE, &raw mut limit) };
-    let privileged = super::view::may_raise_priority();
     normal
         && (privileged || limit.rlim_cur >= 20)
         && set_policy(Policy::Idle).is_ok()
