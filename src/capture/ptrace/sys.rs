@@ -389,7 +389,7 @@ pub fn arrived_signals() -> Vec<(i32, i32)> {
     arrived.collect()
 }
 
-/// Whether the learner may leave `SCHED_IDLE` again once it has entered it (`sched(7)`): with CAP_SYS_NICE
+/// Whether the learner may leave `SCHED_IDLE` again once it has entered it (`sched(7)`): with `CAP_SYS_NICE`
 /// (`privileged`) or a high enough `RLIMIT_NICE`. Tries it.
 pub fn may_change_policy(privileged: bool) -> bool {
     // SAFETY: no pointers.
