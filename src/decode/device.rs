@@ -257,13 +257,13 @@ mod tests {
             let mut bench = Bench::user(abi);
             assert_eq!(guards(&bench.call("ioctl", &[3, 0x8914, 0])), [Capability::NetAdmin], "{abi}");
             assert_eq!(bench.call("ioctl", &[3, 0x5401, 0]), []);
-            bench.view.file("/work/f", libc::S_IFREG | 0o644, (1000, 1000));
-            bench.view.open(3, "/work/f");
+            bench.view.file("/srv/f", libc::S_IFREG | 0o644, (1000, 1000));
+            bench.view.open(3, "/srv/f");
             let [plain, immutable] = [0x80, 0x10].map(|flags| bench.words(&[flags]));
             assert_eq!(guards(&bench.call("ioctl", &[3, u64::from(SET_FLAGS), plain])), []);
             let facts = bench.call("ioctl", &[3, u64::from(SET_FLAGS_32), immutable]);
             assert_eq!(guards(&facts), [Capability::LinuxImmutable]);
-            assert_eq!(files(&bench.call("finit_module", &[3])), ["/work/f: read"]);
+            assert_eq!(files(&bench.call("finit_module", &[3])), ["/srv/f: read"]);
         }
     }
 

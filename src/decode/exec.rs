@@ -210,7 +210,7 @@ mod tests {
     fn nothing_is_recorded_before_the_workload() {
         for abi in Abi::ALL {
             let mut bench = Bench::fresh(abi);
-            bench.view.file("/work/prog", PROGRAM, (0, 0));
+            bench.view.file("/srv/prog", PROGRAM, (0, 0));
             let read = bench.made("read", &[0, 0, 0]);
             assert!(!bench.decoder.enter(Bench::TID, &read, &bench.view).leave);
             // A failed try of the path's search.
@@ -220,35 +220,35 @@ mod tests {
             assert!(!bench.decoder.leave(Bench::TID, &failed, Outcome::Failed(libc::ENOENT), &bench.view));
             assert!(bench.decoder.recorder().facts.is_empty() && bench.decoder.calls() == 0, "{abi}");
             *bench.view.cmdline.borrow_mut() = b"prog\0-x\0\0".to_vec();
-            let call = execute(&mut bench, "prog", Bench::TID, Bench::TID, "/work/prog");
+            let call = execute(&mut bench, "prog", Bench::TID, Bench::TID, "/srv/prog");
             bench.decoder.flush();
             let log = bench.decoder.recorder();
-            let made = (path("/work/prog"), Fact::Syscall(abi, abi.syscall(call.number)), Outcome::Returned(0));
+            let made = (path("/srv/prog"), Fact::Syscall(abi, abi.syscall(call.number)), Outcome::Returned(0));
             assert!(log.facts.contains(&made), "{abi}");
-            let count = (path("/work/prog"), abi, "execve".to_owned());
+            let count = (path("/srv/prog"), abi, "execve".to_owned());
             assert_eq!(log.counts, [(count, 1)].into());
             let command = ["prog", "-x", ""].map(str::to_owned).to_vec();
-            assert_eq!(log.invoked, [(path("/work/prog"), vec![], command)]);
-            let expected = ["/work/prog: exec", "/work/prog: read map-exec", "/lib/ld.so: read map-exec"];
-            assert_eq!(uses(&bench, "/work/prog"), expected);
+            assert_eq!(log.invoked, [(path("/srv/prog"), vec![], command)]);
+            let expected = ["/srv/prog: exec", "/srv/prog: read map-exec", "/lib/ld.so: read map-exec"];
+            assert_eq!(uses(&bench, "/srv/prog"), expected);
             let loader = Some(path("/lib/ld.so"));
-            let (file, program) = (path("/work/prog"), path("/work/prog"));
-            assert_eq!(executions(&bench, "/work/prog"), [ExecutionFact { file, program, loader, privileged: false }]);
+            let (file, program) = (path("/srv/prog"), path("/srv/prog"));
+            assert_eq!(executions(&bench, "/srv/prog"), [ExecutionFact { file, program, loader, privileged: false }]);
         }
     }
 
     #[test]
     fn scripts_are_read_by_their_interpreters() {
         let mut bench = Bench::new(Abi::X86_64);
-        bench.view.file("/work/script", PROGRAM, (0, 0));
+        bench.view.file("/srv/script", PROGRAM, (0, 0));
         execute(&mut bench, "script", Bench::TID, Bench::TID, "/bin/sh");
-        assert_eq!(uses(&bench, "/bin/prog"), ["/bin/sh: exec", "/work/script: exec"]);
+        assert_eq!(uses(&bench, "/bin/prog"), ["/bin/sh: exec", "/srv/script: exec"]);
         assert_eq!(
             uses(&bench, "/bin/sh"),
-            ["/bin/sh: read map-exec", "/work/script: read", "/lib/ld.so: read map-exec"]
+            ["/bin/sh: read map-exec", "/srv/script: read", "/lib/ld.so: read map-exec"]
         );
         let execution = &executions(&bench, "/bin/prog")[0];
-        assert_eq!((&execution.file, &execution.program), (&path("/work/script"), &path("/bin/sh")));
+        assert_eq!((&execution.file, &execution.program), (&path("/srv/script"), &path("/bin/sh")));
         bench.decoder.flush();
         let log = bench.decoder.recorder();
         assert_eq!(log.counts.get(&(path("/bin/prog"), Abi::X86_64, "execve".to_owned())), Some(&1));
@@ -259,14 +259,14 @@ mod tests {
     fn failed_executions_keep_their_file() {
         for abi in Abi::ALL {
             let mut bench = Bench::user(abi);
-            bench.view.file("/work/data", libc::S_IFREG | 0o644, (0, 0));
+            bench.view.file("/srv/data", libc::S_IFREG | 0o644, (0, 0));
             let [none, data] = ["none", "data"].map(|name| bench.text(name));
             let file = |name: &str, owner| {
                 Fact::File(FileFact { path: path(name), access: Access::EXEC, owner, directory: false })
             };
-            assert_eq!(bench.fail("execve", &[none, 0, 0], libc::ENOENT), [file("/work/none", true)], "{abi}");
+            assert_eq!(bench.fail("execve", &[none, 0, 0], libc::ENOENT), [file("/srv/none", true)], "{abi}");
             let facts = bench.fail("execveat", &[CWD, data, 0, 0, 0], libc::EACCES);
-            assert!(facts.contains(&file("/work/data", false)), "{abi}");
+            assert!(facts.contains(&file("/srv/data", false)), "{abi}");
             assert_eq!(operations(&facts).len(), 1);
         }
     }
@@ -274,13 +274,13 @@ mod tests {
     #[test]
     fn another_thread_takes_the_place_of_the_first() {
         let mut bench = Bench::new(Abi::X86_64);
-        bench.view.file("/work/next", PROGRAM, (0, 0));
+        bench.view.file("/srv/next", PROGRAM, (0, 0));
         for thread in [101, 102] {
             bench.decoder.born(Tid(thread), Origin::Thread(Bench::TID), &bench.view);
         }
         let wait = bench.made("pause", &[]);
         assert!(bench.decoder.enter(Bench::TID, &wait, &bench.view).leave);
-        execute(&mut bench, "next", Bench::TID, Tid(102), "/work/next");
+        execute(&mut bench, "next", Bench::TID, Tid(102), "/srv/next");
         let unfinished = |log: &(AbsPath, Fact, Outcome)| log.2 == Outcome::Unfinished && log.0 == path("/bin/prog");
         assert!(bench.decoder.recorder().facts.iter().any(unfinished));
         let read = bench.made("read", &[0, 0, 0]);
@@ -289,7 +289,7 @@ mod tests {
         bench.decoder.gone(Bench::TID, Ended::Killed(9));
         bench.decoder.flush();
         let counts = &bench.decoder.recorder().counts;
-        assert_eq!(counts.get(&(path("/work/next"), Abi::X86_64, "read".to_owned())), Some(&1));
+        assert_eq!(counts.get(&(path("/srv/next"), Abi::X86_64, "read".to_owned())), Some(&1));
     }
 
     #[test]
@@ -303,16 +303,16 @@ mod tests {
             for gained in [false, true] {
                 let mut bench = Bench::user(Abi::X86_64);
                 bench.becomes(|who| who.bounding = u64::MAX);
-                bench.view.file("/work/su", libc::S_IFREG | mode, owner);
+                bench.view.file("/srv/su", libc::S_IFREG | mode, owner);
                 if !data.is_empty() {
-                    let key = (path("/work/su"), CAPABILITIES.to_owned());
+                    let key = (path("/srv/su"), CAPABILITIES.to_owned());
                     bench.view.attributes.borrow_mut().insert(key, data.to_vec());
                 }
                 if gained {
                     let mut who = bench.view.who.borrow_mut();
                     (who.uid[1], who.gid[1], who.permitted) = (0, 50, 1 << 13);
                 }
-                execute(&mut bench, "su", Bench::TID, Bench::TID, "/work/su");
+                execute(&mut bench, "su", Bench::TID, Bench::TID, "/srv/su");
                 assert!(executions(&bench, "/bin/prog")[0].privileged);
                 let expected: &[_] = if gained { &[] } else { &[GapKind::Unprivileged] };
                 assert_eq!(bench.gaps(), expected, "{mode:o}");

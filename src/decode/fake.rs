@@ -22,7 +22,7 @@ pub(super) const CWD: u64 = u64::MAX - 99;
 /// The user and group of files that nothing else is said of.
 const ROOT: (u32, u32) = (0, 0);
 
-/// A task made of maps. The root directory and `/work`, where it stands, are there from the beginning.
+/// A task made of maps. The root directory and `/srv`, where it stands, are there from the beginning.
 pub(super) struct FakeView {
     memory: RefCell<BTreeMap<u64, Vec<u8>>>,
     files: RefCell<BTreeMap<Vec<u8>, Inode>>,
@@ -70,7 +70,7 @@ impl Default for FakeView {
             questions: Cell::new(0),
         };
         view.file("/", libc::S_IFDIR | 0o755, ROOT);
-        view.file("/work", libc::S_IFDIR | 0o755, ROOT);
+        view.file("/srv", libc::S_IFDIR | 0o755, ROOT);
         view
     }
 }
@@ -195,7 +195,7 @@ impl TaskView for FakeView {
         self.asked();
         let start = match base {
             _ if path.starts_with(b"/") => Vec::new(),
-            Base::Cwd => b"/work".to_vec(),
+            Base::Cwd => b"/srv".to_vec(),
             Base::Fd(fd) => match self.descriptor(fd)?.target {
                 Target::Path(path) => path.as_bytes().to_vec(),
                 _ => return error(libc::ENOTDIR),
@@ -376,7 +376,7 @@ impl Bench {
     }
 }
 
-/// Files and what was done to them, as text: `/work/a: read write`.
+/// Files and what was done to them, as text: `/srv/a: read write`.
 pub(super) fn files(facts: &[Fact]) -> Vec<String> {
     let files = facts.iter().filter_map(|fact| if let Fact::File(file) = fact { Some(file) } else { None });
     files.map(|FileFact { path, access, .. }| format!("{path}: {access}")).collect()

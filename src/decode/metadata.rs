@@ -204,10 +204,10 @@ mod tests {
     fn bench(abi: Abi) -> Bench {
         let bench = Bench::user(abi);
         let make = |view: &FakeView, name, owner| view.file(name, libc::S_IFREG | 0o644, owner);
-        make(&bench.view, "/work/mine", (1000, 1000));
-        make(&bench.view, "/work/theirs", (7, 7));
-        bench.view.open(3, "/work/mine");
-        bench.view.open(4, "/work/theirs");
+        make(&bench.view, "/srv/mine", (1000, 1000));
+        make(&bench.view, "/srv/theirs", (7, 7));
+        bench.view.open(3, "/srv/mine");
+        bench.view.open(4, "/srv/theirs");
         bench
     }
 
@@ -221,13 +221,13 @@ mod tests {
             let mut bench = bench(abi);
             let [mine, theirs] = ["mine", "theirs"].map(|name| bench.text(name));
             let facts = bench.call("fchmodat", &[CWD, mine, 0o600]);
-            assert_eq!((files(&facts), operations(&facts)), (vec!["/work/mine: chmod".to_owned()], vec![]), "{abi}");
-            assert_eq!(operations(&bench.call("fchmod", &[4, 0o600])), [owner_only("/work/theirs")]);
+            assert_eq!((files(&facts), operations(&facts)), (vec!["/srv/mine: chmod".to_owned()], vec![]), "{abi}");
+            assert_eq!(operations(&bench.call("fchmod", &[4, 0o600])), [owner_only("/srv/theirs")]);
             let group = |name: &str, mode, group| Operation::SetIdBits { path: path(name), mode, group };
             let facts = bench.call("fchmodat", &[CWD, mine, 0o104_755]);
-            assert_eq!(operations(&facts), [group("/work/mine", 0o4755, (1000, true))]);
+            assert_eq!(operations(&facts), [group("/srv/mine", 0o4755, (1000, true))]);
             let facts = bench.call("fchmodat", &[CWD, theirs, 0o2755]);
-            assert_eq!(operations(&facts), [owner_only("/work/theirs"), group("/work/theirs", 0o2755, (7, false))]);
+            assert_eq!(operations(&facts), [owner_only("/srv/theirs"), group("/srv/theirs", 0o2755, (7, false))]);
         }
     }
 
@@ -245,13 +245,13 @@ mod tests {
             assert_eq!(chown(3, keep, 50), []);
             assert_eq!(chown(4, keep, keep), []);
             let asked = |name: &str, from, to, member| Operation::Chown { path: path(name), from, to, member };
-            assert_eq!(chown(3, keep, 51), [asked("/work/mine", (1000, 1000), (None, Some(51)), false)]);
-            assert_eq!(chown(3, 0, keep), [asked("/work/mine", (1000, 1000), (Some(0), None), false)]);
+            assert_eq!(chown(3, keep, 51), [asked("/srv/mine", (1000, 1000), (None, Some(51)), false)]);
+            assert_eq!(chown(3, 0, keep), [asked("/srv/mine", (1000, 1000), (Some(0), None), false)]);
             // Not even to leave it as it is.
-            assert_eq!(chown(4, 7, keep), [asked("/work/theirs", (7, 7), (Some(7), None), false)]);
+            assert_eq!(chown(4, 7, keep), [asked("/srv/theirs", (7, 7), (Some(7), None), false)]);
             // 16 bits of the first i386 calls, 32 of every other one.
             let wide = if abi == Abi::I386 { 1 } else { 0x1_0001 };
-            let expected = [asked("/work/mine", (1000, 1000), (Some(wide), None), false)];
+            let expected = [asked("/srv/mine", (1000, 1000), (Some(wide), None), false)];
             assert_eq!(chown(3, 0x1_0001, keep), expected, "{abi}");
         }
         let mut bench = bench(Abi::I386);
@@ -277,19 +277,19 @@ mod tests {
                 bench.call("utimensat", &[CWD, theirs, times, 0])
             };
             let write = Operation::FileAccess {
-                path: path("/work/theirs"),
+                path: path("/srv/theirs"),
                 wanted: 2,
                 mode: libc::S_IFREG | 0o644,
                 owner: (7, 7),
             };
             let (now, omit) = (0x3fff_ffff, 0x3fff_fffe);
-            assert_eq!(operations(&utime(&mut bench, 5, 5)), [owner_only("/work/theirs")], "{abi}");
-            assert_eq!(operations(&utime(&mut bench, now, omit)), [owner_only("/work/theirs")], "{abi}");
+            assert_eq!(operations(&utime(&mut bench, 5, 5)), [owner_only("/srv/theirs")], "{abi}");
+            assert_eq!(operations(&utime(&mut bench, now, omit)), [owner_only("/srv/theirs")], "{abi}");
             assert_eq!(operations(&utime(&mut bench, now, now)), std::slice::from_ref(&write), "{abi}");
             assert_eq!(utime(&mut bench, omit, omit), [], "{abi}");
             assert_eq!(operations(&bench.call("utimensat", &[CWD, theirs, 0, 0])), [write]);
             // futimens(3)
-            assert_eq!(files(&bench.call("utimensat", &[3, 0, 0, 0])), ["/work/mine: utime"], "{abi}");
+            assert_eq!(files(&bench.call("utimensat", &[3, 0, 0, 0])), ["/srv/mine: utime"], "{abi}");
         }
         let mut bench = bench(Abi::I386);
         let theirs = bench.text("theirs");
@@ -306,7 +306,7 @@ mod tests {
                 let name = bench.text(name);
                 let facts = bench.call(call, &[mine, name]);
                 let kind = if call.starts_with("get") { "getxattr" } else { "setxattr" };
-                assert_eq!(files(&facts), [format!("/work/mine: {kind}")], "{abi}");
+                assert_eq!(files(&facts), [format!("/srv/mine: {kind}")], "{abi}");
                 let capability = |fact: &Fact| match fact {
                     Fact::Check(check) => match check.operation {
                         Operation::Privileged { capability, .. } => Some(capability),
@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn truncation_writes() {
         let mut bench = bench(Abi::I386);
-        assert_eq!(files(&bench.call("ftruncate64", &[3, 0, 0])), ["/work/mine: write"]);
-        assert_eq!(files(&bench.call("flistxattr", &[3, 0, 0])), ["/work/mine: getxattr"]);
+        assert_eq!(files(&bench.call("ftruncate64", &[3, 0, 0])), ["/srv/mine: write"]);
+        assert_eq!(files(&bench.call("flistxattr", &[3, 0, 0])), ["/srv/mine: getxattr"]);
     }
 }

@@ -481,12 +481,12 @@ mod tests {
         for abi in Abi::ALL {
             let mut bench = Bench::new(abi);
             let mut pointers = vec![0, 1, u64::MAX, u64::MAX - 3, 0xffff_ffff];
-            pointers.push(bench.text("/work"));
+            pointers.push(bench.text("/srv"));
             pointers.push(bench.text("a/../../b//./c/"));
             pointers.push(bench.bytes(&[0xff; 300]));
             pointers.push(bench.bytes(&[1, 0, b'x']));
             bench.view.socket(1, libc::AF_INET, libc::SOCK_STREAM);
-            bench.view.open(3, "/work");
+            bench.view.open(3, "/srv");
             for number in (0..470).cycle().take(40_000) {
                 let args = [(); 6].map(|()| match random() % 3 {
                     0 => random() % 40,

@@ -160,28 +160,28 @@ mod tests {
     fn names_are_made_moved_and_removed() {
         for abi in Abi::ALL {
             let mut bench = Bench::user(abi);
-            bench.view.file("/work/d", DIR, (1000, 1000));
-            bench.view.file("/work/d/f", FILE, (1000, 1000));
-            bench.view.link("/work/l", "/work/d/f");
-            bench.view.open(5, "/work/d");
-            let [d, f, l, n] = ["d", "f", "/work/l", "n"].map(|name| bench.text(name));
+            bench.view.file("/srv/d", DIR, (1000, 1000));
+            bench.view.file("/srv/d/f", FILE, (1000, 1000));
+            bench.view.link("/srv/l", "/srv/d/f");
+            bench.view.open(5, "/srv/d");
+            let [d, f, l, n] = ["d", "f", "/srv/l", "n"].map(|name| bench.text(name));
             let mut run = |name: &str, args: &[u64]| files(&bench.call(name, args)).join(", ");
-            assert_eq!(run("mkdirat", &[5, n, 0o700]), "/work/d/n: create");
-            assert_eq!(run("mknodat", &[5, n, u64::from(libc::S_IFIFO), 0]), "/work/d/n: create");
-            assert_eq!(run("symlinkat", &[l, 5, n]), "/work/d/n: create");
-            assert_eq!(run("unlinkat", &[CWD, l, 0]), "/work/l: remove");
-            assert_eq!(run("unlinkat", &[CWD, d, 0x200]), "/work/d: remove");
-            assert_eq!(run("renameat2", &[5, f, CWD, n, 0]), "/work/d/f: rename-from, /work/n: rename-to");
-            let both = "/work/d/f: rename-from rename-to, /work/l: rename-from rename-to";
+            assert_eq!(run("mkdirat", &[5, n, 0o700]), "/srv/d/n: create");
+            assert_eq!(run("mknodat", &[5, n, u64::from(libc::S_IFIFO), 0]), "/srv/d/n: create");
+            assert_eq!(run("symlinkat", &[l, 5, n]), "/srv/d/n: create");
+            assert_eq!(run("unlinkat", &[CWD, l, 0]), "/srv/l: remove");
+            assert_eq!(run("unlinkat", &[CWD, d, 0x200]), "/srv/d: remove");
+            assert_eq!(run("renameat2", &[5, f, CWD, n, 0]), "/srv/d/f: rename-from, /srv/n: rename-to");
+            let both = "/srv/d/f: rename-from rename-to, /srv/l: rename-from rename-to";
             assert_eq!(run("renameat2", &[5, f, CWD, l, 2]), both);
-            assert_eq!(run("linkat", &[CWD, l, 5, n, 0]), "/work/l: link-target, /work/d/n: link");
-            assert_eq!(run("linkat", &[CWD, l, 5, n, 0x400]), "/work/d/f: link-target, /work/d/n: link");
-            assert_eq!(run("readlinkat", &[CWD, l, 0, 0]), "/work/l: stat");
-            assert_eq!(run("faccessat", &[CWD, l, 4]), "/work/d/f: stat");
-            assert_eq!(run("statx", &[CWD, l, 0x100, 0, 0]), "/work/l: stat");
-            assert_eq!(run("inotify_add_watch", &[9, d, 1]), "/work/d: read");
-            assert_eq!(run("chdir", &[d]), "/work/d: stat");
-            assert_eq!(run("truncate", &[l, 0]), "/work/d/f: write");
+            assert_eq!(run("linkat", &[CWD, l, 5, n, 0]), "/srv/l: link-target, /srv/d/n: link");
+            assert_eq!(run("linkat", &[CWD, l, 5, n, 0x400]), "/srv/d/f: link-target, /srv/d/n: link");
+            assert_eq!(run("readlinkat", &[CWD, l, 0, 0]), "/srv/l: stat");
+            assert_eq!(run("faccessat", &[CWD, l, 4]), "/srv/d/f: stat");
+            assert_eq!(run("statx", &[CWD, l, 0x100, 0, 0]), "/srv/l: stat");
+            assert_eq!(run("inotify_add_watch", &[9, d, 1]), "/srv/d: read");
+            assert_eq!(run("chdir", &[d]), "/srv/d: stat");
+            assert_eq!(run("truncate", &[l, 0]), "/srv/d/f: write");
         }
     }
 
@@ -189,19 +189,19 @@ mod tests {
     fn the_calls_of_old_do_the_same() {
         for abi in [Abi::X86_64, Abi::X32, Abi::I386] {
             let mut bench = Bench::user(abi);
-            bench.view.file("/work/f", FILE, (1000, 1000));
+            bench.view.file("/srv/f", FILE, (1000, 1000));
             let [f, n] = ["f", "n"].map(|name| bench.text(name));
             let mut run = |name: &str, args: &[u64]| files(&bench.call(name, args)).join(", ");
-            assert_eq!(run("mkdir", &[n, 0o700]), "/work/n: create");
-            assert_eq!(run("mknod", &[n, 0, 0]), "/work/n: create");
-            assert_eq!(run("symlink", &[f, n]), "/work/n: create");
-            assert_eq!(run("unlink", &[f]), "/work/f: remove");
-            assert_eq!(run("rmdir", &[f]), "/work/f: remove");
-            assert_eq!(run("rename", &[f, n]), "/work/f: rename-from, /work/n: rename-to");
-            assert_eq!(run("link", &[f, n]), "/work/f: link-target, /work/n: link");
-            assert_eq!(run("stat", &[f, 0]), "/work/f: stat");
-            assert_eq!(run("lstat", &[f, 0]), "/work/f: stat");
-            assert_eq!(run("access", &[f, 4]), "/work/f: stat");
+            assert_eq!(run("mkdir", &[n, 0o700]), "/srv/n: create");
+            assert_eq!(run("mknod", &[n, 0, 0]), "/srv/n: create");
+            assert_eq!(run("symlink", &[f, n]), "/srv/n: create");
+            assert_eq!(run("unlink", &[f]), "/srv/f: remove");
+            assert_eq!(run("rmdir", &[f]), "/srv/f: remove");
+            assert_eq!(run("rename", &[f, n]), "/srv/f: rename-from, /srv/n: rename-to");
+            assert_eq!(run("link", &[f, n]), "/srv/f: link-target, /srv/n: link");
+            assert_eq!(run("stat", &[f, 0]), "/srv/f: stat");
+            assert_eq!(run("lstat", &[f, 0]), "/srv/f: stat");
+            assert_eq!(run("access", &[f, 4]), "/srv/f: stat");
         }
     }
 

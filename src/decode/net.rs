@@ -480,11 +480,11 @@ mod tests {
             bench.view.socket(3, UNIX, STREAM);
             let [at, length] = address(&mut bench, b"\x01\0sock\0garbage");
             let facts = socket_call(&mut bench, "bind", &[3, at, length], Outcome::Returned(0));
-            assert_eq!(files(&facts), ["/work/sock: write create"], "{abi}");
-            assert_eq!(fact(&facts).local, Endpoint::Path(path("/work/sock")));
-            bench.view.file("/work/sock", libc::S_IFSOCK | 0o700, (7, 7));
+            assert_eq!(files(&facts), ["/srv/sock: write create"], "{abi}");
+            assert_eq!(fact(&facts).local, Endpoint::Path(path("/srv/sock")));
+            bench.view.file("/srv/sock", libc::S_IFSOCK | 0o700, (7, 7));
             let facts = socket_call(&mut bench, "connect", &[3, at, length], Outcome::Returned(0));
-            assert_eq!(files(&facts), ["/work/sock: connect"]);
+            assert_eq!(files(&facts), ["/srv/sock: connect"]);
             assert!(matches!(&operations(&facts)[..], [Operation::FileAccess { wanted: 2, .. }]));
             let [at, length] = address(&mut bench, b"\x01\0\0bus\xff");
             let facts = socket_call(&mut bench, "connect", &[3, at, length], Outcome::Returned(0));

@@ -354,10 +354,10 @@ mod tests {
     fn open_is_judged_by_its_descriptor() {
         for abi in Abi::ALL {
             let mut bench = Bench::new(abi);
-            bench.view.file("/work/real", FILE, (0, 0));
-            bench.view.link("/work/name", "/work/real");
+            bench.view.file("/srv/real", FILE, (0, 0));
+            bench.view.link("/srv/name", "/srv/real");
             let mut access = |flags| {
-                let facts = open(&mut bench, "name", flags, |view| view.open(3, "/work/real"));
+                let facts = open(&mut bench, "name", flags, |view| view.open(3, "/srv/real"));
                 files(&facts).join(", ")
             };
             for (flags, expected) in [
@@ -372,7 +372,7 @@ mod tests {
                 (libc::O_PATH, "stat"),
                 (3, "read write"),
             ] {
-                assert_eq!(access(flags), format!("/work/real: {expected}"), "{abi} {flags:#o}");
+                assert_eq!(access(flags), format!("/srv/real: {expected}"), "{abi} {flags:#o}");
             }
         }
     }
@@ -382,40 +382,40 @@ mod tests {
         for abi in Abi::ALL {
             let mut bench = Bench::user(abi);
             let facts = open(&mut bench, "new", libc::O_CREAT | libc::O_WRONLY, |view| {
-                view.file("/work/new", FILE, (1000, 1000));
-                view.open(3, "/work/new");
+                view.file("/srv/new", FILE, (1000, 1000));
+                view.open(3, "/srv/new");
             });
-            assert_eq!(facts, [owned("/work/new", Access::CREATE | Access::WRITE)], "{abi}");
+            assert_eq!(facts, [owned("/srv/new", Access::CREATE | Access::WRITE)], "{abi}");
             if bench.has("creat") {
-                let name = bench.text("/work/newer");
+                let name = bench.text("/srv/newer");
                 let facts = bench.effect("creat", &[name, 0o600], Outcome::Returned(3), |view| {
-                    view.file("/work/newer", FILE, (1000, 1000));
-                    view.open(3, "/work/newer");
+                    view.file("/srv/newer", FILE, (1000, 1000));
+                    view.open(3, "/srv/newer");
                 });
-                assert_eq!(facts, [owned("/work/newer", Access::CREATE | Access::WRITE)], "{abi}");
+                assert_eq!(facts, [owned("/srv/newer", Access::CREATE | Access::WRITE)], "{abi}");
             }
             let how = bench.words(&[libc::O_CREAT.cast_unsigned(), 0, 0o600, 0, 0, 0]);
             let name = bench.text("new");
             let facts = bench.effect("openat2", &[CWD, name, how, 24], Outcome::Returned(4), |view| {
-                view.open(4, "/work/new");
+                view.open(4, "/srv/new");
             });
-            assert_eq!(facts, [owned("/work/new", Access::READ)], "{abi}");
+            assert_eq!(facts, [owned("/srv/new", Access::READ)], "{abi}");
         }
     }
 
     #[test]
     fn directories_are_listed() {
         let mut bench = Bench::new(Abi::X86_64);
-        bench.view.file("/work/dir", DIR, (0, 0));
-        let facts = open(&mut bench, "dir", libc::O_RDONLY | libc::O_DIRECTORY, |view| view.open(3, "/work/dir"));
-        assert_eq!(files(&facts), ["/work/dir: list"]);
+        bench.view.file("/srv/dir", DIR, (0, 0));
+        let facts = open(&mut bench, "dir", libc::O_RDONLY | libc::O_DIRECTORY, |view| view.open(3, "/srv/dir"));
+        assert_eq!(files(&facts), ["/srv/dir: list"]);
         assert!(matches!(&facts[..], [Fact::File(file)] if file.directory));
         // A file without a name in it is made there, by the name that the kernel gives it.
         let facts = open(&mut bench, "dir", libc::O_TMPFILE | libc::O_RDWR, |view| {
-            view.file("/work/dir/#7", FILE, (0, 0));
-            view.open(3, "/work/dir/#7");
+            view.file("/srv/dir/#7", FILE, (0, 0));
+            view.open(3, "/srv/dir/#7");
         });
-        assert_eq!(files(&facts), ["/work/dir/#7: read write create"]);
+        assert_eq!(files(&facts), ["/srv/dir/#7: read write create"]);
     }
 
     #[test]
@@ -427,7 +427,7 @@ mod tests {
             for (name, expected) in [
                 ("/conf/a", "/etc/a: read"),
                 ("/conf/no/such/../dir/./x", "/etc/no/dir/x: read"),
-                ("none/x/", "/work/none/x: read"),
+                ("none/x/", "/srv/none/x: read"),
                 ("/../..", "/: list"),
             ] {
                 let at = bench.text(name);
@@ -457,7 +457,7 @@ mod tests {
         bench.view.open_nameless(3, "pipe:[5]");
         assert_eq!(bench.call("fchmod", &[3, 0o600]), []);
         assert_eq!(bench.call("flock", &[3, 2]), []);
-        let name = bench.text("/work");
+        let name = bench.text("/srv");
         assert_eq!(bench.effect("openat", &[CWD, name, 0], Outcome::Returned(3), |_| ()), []);
     }
 
@@ -474,14 +474,14 @@ mod tests {
     fn locks_and_leases() {
         for abi in Abi::ALL {
             let mut bench = Bench::new(abi);
-            bench.view.file("/work/f", FILE, (7, 7));
-            bench.view.open(3, "/work/f");
+            bench.view.file("/srv/f", FILE, (7, 7));
+            bench.view.open(3, "/srv/f");
             let fcntl = if abi == Abi::I386 { "fcntl64" } else { "fcntl" };
             for command in [6, 7, 37, 38] {
-                assert_eq!(files(&bench.call(fcntl, &[3, command])), ["/work/f: lock"], "{abi}");
+                assert_eq!(files(&bench.call(fcntl, &[3, command])), ["/srv/f: lock"], "{abi}");
             }
             assert_eq!(bench.call(fcntl, &[3, 3]), []);
-            assert_eq!(files(&bench.call("flock", &[3, 2])), ["/work/f: lock"]);
+            assert_eq!(files(&bench.call("flock", &[3, 2])), ["/srv/f: lock"]);
             let lease = operations(&bench.call(fcntl, &[3, 1024, 1]));
             assert!(matches!(&lease[..], [Operation::Privileged { capability: Capability::Lease, .. }]));
         }
@@ -495,21 +495,21 @@ mod tests {
     fn root_needs_no_capability_for_its_own() {
         for abi in Abi::ALL {
             let mut bench = Bench::new(abi);
-            bench.view.file("/work/f", libc::S_IFREG | 0o600, (0, 0));
-            bench.view.file("/work/theirs", libc::S_IFREG | 0o640, (7, 7));
-            bench.view.file("/work/home", libc::S_IFDIR | 0o700, (7, 7));
-            bench.view.file("/work/home/f", libc::S_IFREG | 0o644, (7, 7));
-            let facts = open(&mut bench, "f", libc::O_RDWR, |view| view.open(3, "/work/f"));
+            bench.view.file("/srv/f", libc::S_IFREG | 0o600, (0, 0));
+            bench.view.file("/srv/theirs", libc::S_IFREG | 0o640, (7, 7));
+            bench.view.file("/srv/home", libc::S_IFDIR | 0o700, (7, 7));
+            bench.view.file("/srv/home/f", libc::S_IFREG | 0o644, (7, 7));
+            let facts = open(&mut bench, "f", libc::O_RDWR, |view| view.open(3, "/srv/f"));
             assert_eq!(operations(&facts), []);
-            let facts = open(&mut bench, "theirs", libc::O_RDWR, |view| view.open(3, "/work/theirs"));
-            assert_eq!(operations(&facts), [access_denied("/work/theirs", 6, libc::S_IFREG | 0o640, (7, 7))]);
-            let facts = open(&mut bench, "home/f", libc::O_RDONLY, |view| view.open(3, "/work/home/f"));
-            assert_eq!(operations(&facts), [access_denied("/work/home", 1, libc::S_IFDIR | 0o700, (7, 7))]);
+            let facts = open(&mut bench, "theirs", libc::O_RDWR, |view| view.open(3, "/srv/theirs"));
+            assert_eq!(operations(&facts), [access_denied("/srv/theirs", 6, libc::S_IFREG | 0o640, (7, 7))]);
+            let facts = open(&mut bench, "home/f", libc::O_RDONLY, |view| view.open(3, "/srv/home/f"));
+            assert_eq!(operations(&facts), [access_denied("/srv/home", 1, libc::S_IFDIR | 0o700, (7, 7))]);
             let facts = open(&mut bench, "home/n", libc::O_CREAT | libc::O_WRONLY, |view| {
-                view.file("/work/home/n", libc::S_IFREG | 0o600, (0, 0));
-                view.open(3, "/work/home/n");
+                view.file("/srv/home/n", libc::S_IFREG | 0o600, (0, 0));
+                view.open(3, "/srv/home/n");
             });
-            let home = |wanted| access_denied("/work/home", wanted, libc::S_IFDIR | 0o700, (7, 7));
+            let home = |wanted| access_denied("/srv/home", wanted, libc::S_IFDIR | 0o700, (7, 7));
             assert_eq!(operations(&facts), [home(1), home(2)]);
         }
     }
@@ -517,14 +517,14 @@ mod tests {
     #[test]
     fn an_ordinary_user_is_checked_only_when_refused() {
         let mut bench = Bench::user(Abi::X86_64);
-        bench.view.file("/work/f", libc::S_IFREG | 0o600, (0, 0));
+        bench.view.file("/srv/f", libc::S_IFREG | 0o600, (0, 0));
         let name = bench.text("f");
         let facts = bench.fail("openat", &[CWD, name, 0], libc::EACCES);
-        assert_eq!(operations(&facts), [access_denied("/work/f", 4, libc::S_IFREG | 0o600, (0, 0))]);
-        assert_eq!(files(&facts), ["/work/f: read"]);
+        assert_eq!(operations(&facts), [access_denied("/srv/f", 4, libc::S_IFREG | 0o600, (0, 0))]);
+        assert_eq!(files(&facts), ["/srv/f: read"]);
         // An access list granted it.
         let before = bench.view.questions.get();
-        let facts = open(&mut bench, "f", libc::O_RDONLY, |view| view.open(3, "/work/f"));
+        let facts = open(&mut bench, "f", libc::O_RDONLY, |view| view.open(3, "/srv/f"));
         assert_eq!(operations(&facts), []);
         assert!(bench.view.questions.get() - before <= 2);
     }
@@ -533,12 +533,12 @@ mod tests {
     fn access_lists_are_judged_too() {
         let mut bench = Bench::user(Abi::X86_64);
         bench.becomes(|who| who.effective = u64::MAX);
-        bench.view.file("/work/f", libc::S_IFREG | 0o660, (0, 0));
+        bench.view.file("/srv/f", libc::S_IFREG | 0o660, (0, 0));
         let mut list = vec![2, 0, 0, 0];
         list.extend([1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 6, 0, 0xe8, 3, 0, 0]);
         list.extend([4, 0, 0, 0, 255, 255, 255, 255, 16, 0, 6, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255]);
-        bench.view.attributes.borrow_mut().insert((path("/work/f"), "system.posix_acl_access".to_owned()), list);
-        let facts = open(&mut bench, "f", libc::O_RDWR, |view| view.open(3, "/work/f"));
+        bench.view.attributes.borrow_mut().insert((path("/srv/f"), "system.posix_acl_access".to_owned()), list);
+        let facts = open(&mut bench, "f", libc::O_RDWR, |view| view.open(3, "/srv/f"));
         assert_eq!(operations(&facts), []);
     }
 
@@ -546,8 +546,8 @@ mod tests {
     fn another_user_namespace_has_its_own_rules() {
         let mut bench = Bench::new(Abi::X86_64);
         bench.becomes(|who| who.foreign_user_namespace = true);
-        bench.view.file("/work/f", libc::S_IFREG, (7, 7));
-        let facts = open(&mut bench, "f", libc::O_RDWR, |view| view.open(3, "/work/f"));
+        bench.view.file("/srv/f", libc::S_IFREG, (7, 7));
+        let facts = open(&mut bench, "f", libc::O_RDWR, |view| view.open(3, "/srv/f"));
         assert_eq!(operations(&facts), []);
         let name = bench.text("null");
         assert_eq!(operations(&bench.call("mknod", &[name, u64::from(libc::S_IFCHR), 0x103])), []);
@@ -556,11 +556,11 @@ mod tests {
     #[test]
     fn real_ids_decide_what_access_answers() {
         let mut bench = Bench::new(Abi::X86_64);
-        bench.view.file("/work/f", libc::S_IFREG | 0o600, (0, 0));
+        bench.view.file("/srv/f", libc::S_IFREG | 0o600, (0, 0));
         bench.becomes(|who| who.uid[0] = 7);
         let name = bench.text("f");
         let asked = operations(&bench.call("faccessat2", &[CWD, name, 4, 0]));
-        assert_eq!(asked, [access_denied("/work/f", 4, libc::S_IFREG | 0o600, (0, 0))]);
+        assert_eq!(asked, [access_denied("/srv/f", 4, libc::S_IFREG | 0o600, (0, 0))]);
         assert_eq!(operations(&bench.call("faccessat2", &[CWD, name, 4, 0x200])), []);
     }
 
@@ -568,9 +568,9 @@ mod tests {
     fn marks_of_fanotify_have_a_wide_mask() {
         for abi in Abi::ALL {
             let mut bench = Bench::new(abi);
-            let name = bench.text("/work");
+            let name = bench.text("/srv");
             let args = if abi == Abi::I386 { [3, 1, 8, 0, CWD, name] } else { [3, 1, 8, CWD, name, 0] };
-            assert_eq!(files(&bench.call("fanotify_mark", &args)), ["/work: read"], "{abi}");
+            assert_eq!(files(&bench.call("fanotify_mark", &args)), ["/srv: read"], "{abi}");
         }
     }
 }
