@@ -37,6 +37,19 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The class of an outcome whose end was not seen.
+    pub const UNFINISHED: u16 = u16::MAX;
+
+    /// By what outcomes are told apart: 0 for success, an errno, or [`Self::UNFINISHED`].
+    #[must_use]
+    pub fn class(self) -> u16 {
+        match self {
+            Self::Returned(_) => 0,
+            Self::Failed(errno) => u16::try_from(errno).unwrap_or(Self::UNFINISHED),
+            Self::Unfinished => Self::UNFINISHED,
+        }
+    }
+
     /// Whether the call took effect. EINPROGRESS, EAGAIN, EINTR and the kernel's ERESTART family are no failures:
     /// the call was admitted.
     #[must_use]

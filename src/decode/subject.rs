@@ -75,15 +75,6 @@ struct Known {
     outcomes: SmallVec<[u16; 4]>,
 }
 
-/// How a call ended, as the record tells outcomes apart: 0, an errno, or not seen.
-pub(super) fn class(outcome: Outcome) -> u16 {
-    match outcome {
-        Outcome::Returned(_) => 0,
-        Outcome::Failed(errno) => u16::try_from(errno).unwrap_or(u16::MAX),
-        Outcome::Unfinished => u16::MAX,
-    }
-}
-
 impl Subject {
     fn new(path: AbsPath) -> Self {
         Self { path, calls: Default::default(), odd: BTreeMap::new(), arguments: HashSet::new(), counted: false }
@@ -121,7 +112,7 @@ impl Subject {
 
     /// Notes how a call ended. Returns whether no call of this kind ended so before.
     pub(super) fn leave(&mut self, call: &Call, outcome: Outcome) -> bool {
-        let class = class(outcome);
+        let class = outcome.class();
         self.known(call).is_some_and(|known| {
             let new = !known.outcomes.contains(&class);
             if new {
@@ -138,7 +129,7 @@ impl Subject {
 
     /// Notes with which arguments a call was made. Returns whether it is new, or may be.
     pub(super) fn arguments(&mut self, call: &Call, values: &Values, outcome: Outcome) -> bool {
-        let entry = (call.abi, call.number, values.clone(), class(outcome));
+        let entry = (call.abi, call.number, values.clone(), outcome.class());
         if self.arguments.contains(&entry) {
             return false;
         }

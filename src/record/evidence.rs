@@ -89,16 +89,12 @@ pub struct Outcomes(SmallVec<[u16; 4]>);
 
 impl Outcomes {
     /// The end was not seen: exit, death within the call, or a thread's exec.
-    pub const UNFINISHED: u16 = u16::MAX;
+    pub const UNFINISHED: u16 = Outcome::UNFINISHED;
 
     /// The class of one outcome.
     #[must_use]
     pub fn class(outcome: Outcome) -> u16 {
-        match outcome {
-            Outcome::Returned(_) => 0,
-            Outcome::Failed(errno) => u16::try_from(errno).unwrap_or(Self::UNFINISHED),
-            Outcome::Unfinished => Self::UNFINISHED,
-        }
+        outcome.class()
     }
 
     /// One class alone.
