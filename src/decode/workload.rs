@@ -14,8 +14,29 @@ pub(super) struct Workload {
     pub(super) processes: Processes,
     /// Its ports.
     pub(super) ports: ChosenPorts,
-    /// Whether a process was thinned: the ends of calls that are settled at their entry are not asked for then.
+    /// The files that it mapped as code.
+    pub(super) code: Code,
+    /// Whether a process was thinned: the ends of calls that are foreseen are not asked for then.
     pub(super) thinned: bool,
+}
+
+/// Files that were mapped as code: whoever has one open can do so again.
+#[derive(Default)]
+pub(super) struct Code(HashSet<AbsPath>);
+
+impl Code {
+    /// How many are remembered.
+    const MAX: usize = 4096;
+
+    pub(super) fn contains(&self, path: &AbsPath) -> bool {
+        self.0.contains(path)
+    }
+
+    pub(super) fn insert(&mut self, path: &AbsPath) {
+        if self.0.len() < Self::MAX && !self.0.contains(path) {
+            self.0.insert(path.clone());
+        }
+    }
 }
 
 /// Ports that the kernel chose, another one in each run: they are told as 0.

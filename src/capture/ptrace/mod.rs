@@ -7,6 +7,7 @@ pub mod filter;
 
 mod inject;
 mod pace;
+mod paths;
 mod signals;
 mod start;
 mod stop;
@@ -25,6 +26,7 @@ use nix::unistd::{Pid, getpgid, getpgrp, getpid};
 
 use self::inject::{Borrowed, Installation};
 use self::pace::Pace;
+use self::paths::Paths;
 use self::signals::{Action, Signals};
 use self::stop::{Birth, Stop};
 use self::sys::{Resume, SyscallOp};
@@ -73,7 +75,8 @@ impl Backend for Ptrace {
         nix::unistd::write(&held.gate, b"!").map_err(|errno| system("release the workload")(errno.into()))?;
         drop(held.gate);
 
-        let mut tracer = Tracer::new(held.tid, self.thin_after, sink);
+        let paths = Paths::new();
+        let mut tracer = Tracer::new(held.tid, self.thin_after, &paths, sink);
         if no_new_privs {
             log::info!(
                 "the workload runs with no_new_privs: programs with set-user-ID bits or capabilities gain nothing"
@@ -90,6 +93,7 @@ impl Backend for Ptrace {
 
 struct Tracer<'a> {
     sink: &'a mut dyn Sink,
+    paths: &'a Paths,
     root: Tid,
     tasks: Tasks,
     signals: Signals,
@@ -104,9 +108,10 @@ struct Tracer<'a> {
 }
 
 impl<'a> Tracer<'a> {
-    fn new(root: Tid, thin_after: Option<u32>, sink: &'a mut dyn Sink) -> Self {
+    fn new(root: Tid, thin_after: Option<u32>, paths: &'a Paths, sink: &'a mut dyn Sink) -> Self {
         let mut tracer = Self {
             sink,
+            paths,
             root,
             tasks: Tasks::default(),
             signals: Signals::default(),
@@ -117,7 +122,7 @@ impl<'a> Tracer<'a> {
             executed: None,
         };
         tracer.tasks.insert(root, Task::new(root, None));
-        tracer.sink.born(root, Origin::Root, &View { tid: root, process: root });
+        tracer.sink.born(root, Origin::Root, &View { tid: root, process: root, paths });
         tracer
     }
 
@@ -221,7 +226,7 @@ impl<'a> Tracer<'a> {
             }
             return;
         };
-        let view = View { tid, process: task.process };
+        let view = View { tid, process: task.process, paths: self.paths };
         if task.thinned == Thinned::Synced
             && !matches!(stop, Stop::Birth(_))
             && let Some(task) = self.tasks.get_mut(tid)
@@ -272,7 +277,7 @@ impl<'a> Tracer<'a> {
         self.adopt_orphans();
     }
 
-    fn syscall(&mut self, task: &Task, view: View) {
+    fn syscall(&mut self, task: &Task, view: View<'_>) {
         let Ok(info) = sys::syscall_info(view.tid) else { return };
         match info.op {
             SyscallOp::Entry { number, args } => {
@@ -304,7 +309,7 @@ impl<'a> Tracer<'a> {
 
     /// Installs a filter in a task that stands at the entry of a native call. Returns whether the stop is used up: the
     /// task goes on and enters its call again.
-    fn thin(&mut self, view: View) -> bool {
+    fn thin(&mut self, view: View<'_>) -> bool {
         let known = self.sink.known();
         if known.calls.is_empty() {
             return false;
@@ -337,7 +342,7 @@ impl<'a> Tracer<'a> {
         true
     }
 
-    fn mark(&mut self, view: View, own: Thinned, others: Thinned) {
+    fn mark(&mut self, view: View<'_>, own: Thinned, others: Thinned) {
         for sibling in self.tasks.siblings(view.process, view.tid) {
             if let Some(task) = self.tasks.get_mut(sibling) {
                 task.thinned = others;
@@ -348,7 +353,7 @@ impl<'a> Tracer<'a> {
         }
     }
 
-    fn entered(&mut self, view: View, arch: u32, number: u64, args: [u64; 6]) {
+    fn entered(&mut self, view: View<'_>, arch: u32, number: u64, args: [u64; 6]) {
         let Some((abi, number)) = Abi::of_call(arch, number) else {
             self.sink.lost(Loss::ForeignArch(arch));
             return;
@@ -368,7 +373,7 @@ impl<'a> Tracer<'a> {
         }
     }
 
-    fn left(&mut self, view: View, value: i64, failed: bool) {
+    fn left(&mut self, view: View<'_>, value: i64, failed: bool) {
         let Some(task) = self.tasks.get_mut(view.tid) else { return };
         let phase = std::mem::replace(&mut task.phase, Phase::Running);
         if let Some(borrowed) = task.borrowed.take() {
@@ -390,7 +395,7 @@ impl<'a> Tracer<'a> {
     }
 
     /// Sees to it that the task which a clone makes is traced.
-    fn keep_traced(&mut self, view: View, call: &Call) -> Option<Borrowed> {
+    fn keep_traced(&mut self, view: View<'_>, call: &Call) -> Option<Borrowed> {
         let (clone, clone3) = call.abi.clone_numbers();
         if call.number != clone && call.number != clone3 {
             return None;
@@ -426,7 +431,7 @@ impl<'a> Tracer<'a> {
         };
         self.tasks.insert(child, Task { borrowed, thinned, ..task });
         let origin = if thread { Origin::Thread(parent) } else { Origin::Process(parent) };
-        self.sink.born(child, origin, &View { tid: child, process: task.process });
+        self.sink.born(child, origin, &View { tid: child, process: task.process, paths: self.paths });
         if stands {
             self.begin_or_continue(child);
         }
@@ -454,13 +459,13 @@ impl<'a> Tracer<'a> {
     fn adopt_alone(&mut self, child: Tid) {
         self.tasks.unpark(child);
         self.tasks.insert(child, Task::new(child, None));
-        self.sink.born(child, Origin::Process(self.root), &View { tid: child, process: child });
+        self.sink.born(child, Origin::Process(self.root), &View { tid: child, process: child, paths: self.paths });
         self.begin_or_continue(child);
     }
 
     /// execve succeeded. When another thread than the first one made it, the thread takes over the process's id and
     /// every other thread is gone.
-    fn exec(&mut self, view: View) {
+    fn exec(&mut self, view: View<'_>) {
         let tid = view.tid;
         let former = sys::event_message(tid).unwrap_or(tid);
         if former != tid
@@ -476,6 +481,10 @@ impl<'a> Tracer<'a> {
             self.executed.get_or_insert_with(Instant::now);
         }
         self.sink.exec(tid, former, &view);
+        // The call cannot fail any more: a task with a filter needs not stop at its end.
+        if self.tasks.get(tid).is_some_and(|task| task.thinned.filtered()) {
+            self.left(view, 0, false);
+        }
         self.go(tid, 0);
     }
 
@@ -504,7 +513,7 @@ impl<'a> Tracer<'a> {
         }
     }
 
-    fn deliver(&mut self, view: View, signal: i32) {
+    fn deliver(&mut self, view: View<'_>, signal: i32) {
         if sys::HANDLED.contains(&signal)
             && self.tasks.top_processes().contains(&view.process)
             && let Ok(Some(sender)) = sys::signal_sender(view.tid)
