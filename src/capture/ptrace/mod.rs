@@ -8,6 +8,7 @@ pub mod filter;
 mod inject;
 mod pace;
 mod paths;
+mod seat;
 mod signals;
 mod start;
 mod stop;
@@ -27,6 +28,7 @@ use nix::unistd::{Pid, getpgid, getpgrp, getpid};
 use self::inject::{Borrowed, Installation};
 use self::pace::Pace;
 use self::paths::Paths;
+use self::seat::Seat;
 use self::signals::{Action, Signals};
 use self::stop::{Birth, Stop};
 use self::sys::{Resume, SyscallOp};
@@ -98,8 +100,8 @@ struct Tracer<'a> {
     tasks: Tasks,
     signals: Signals,
     heat: Heat,
-    /// `None` when the learner may not change its scheduling policy back and forth.
-    pace: Option<Pace>,
+    /// `None` when the learner may not move back and forth.
+    pace: Option<(Pace, Seat)>,
     /// How many filters the learner itself lives under, and so each task at first.
     filters: Option<u32>,
     root_ended: Option<Ended>,
@@ -116,7 +118,7 @@ impl<'a> Tracer<'a> {
             tasks: Tasks::default(),
             signals: Signals::default(),
             heat: Heat::new(thin_after),
-            pace: sys::may_change_policy(view::may_raise_priority()).then(|| Pace::new(Instant::now())),
+            pace: Seat::new(view::may_raise_priority()).map(|seat| (Pace::new(Instant::now()), seat)),
             filters: view::filters(getpid_tid()),
             root_ended: None,
             executed: None,
@@ -144,7 +146,7 @@ impl<'a> Tracer<'a> {
             self.attend();
             match sys::wait() {
                 Ok((tid, status)) => {
-                    self.keep_pace();
+                    self.keep_pace(tid);
                     self.dispatch(tid, Stop::of_status(status));
                 }
                 Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
@@ -156,11 +158,13 @@ impl<'a> Tracer<'a> {
     }
 
     /// Keeps stops cheap.
-    fn keep_pace(&mut self) {
-        if let Some(pace) = &mut self.pace
-            && let Some(policy) = pace.stop(Instant::now)
-            && sys::set_policy(policy).is_err()
-        {
+    fn keep_pace(&mut self, tid: Tid) {
+        let Some((pace, seat)) = &mut self.pace else { return };
+        let moved = match pace.stop(Instant::now) {
+            Some(elsewhere) => seat.take(elsewhere, tid),
+            None => seat.follow(tid),
+        };
+        if moved.is_err() {
             self.pace = None; // Not without the privilege to go back.
         }
     }
