@@ -37,6 +37,7 @@ lint:
 
 bench: bench-setup
 	$(CARGO) bench --bench million
+	$(CARGO) bench --bench flat
 	$(CARGO) bench --bench speed
 
 clean:
