@@ -6,7 +6,7 @@ CARGO ?= cargo
 PACKAGES = apparmor bash curl gcc gcc-multilib libseccomp-dev nginx-light pkg-config python3
 BENCH_PACKAGES = bpftrace redis-server redis-tools strace wrk
 # What `make test-vm` needs: a kernel with AppArmor in a virtual machine, and the workloads that run there.
-VM_PACKAGES = apparmor apt bash busybox-static kmod nginx-light python3 qemu-system-x86 sqlite3
+VM_PACKAGES = apparmor bash busybox-static kmod nginx-light python3 qemu-system-x86 sqlite3
 # What tests may not do without, see LEARN_TEST_REQUIRE in CONTRIBUTING.md.
 REQUIRE = ptrace,gcc,gcc-multilib,bash,curl,nginx,apparmor_parser,python3
 

@@ -135,8 +135,8 @@ impl Opening {
         let directory = spot.inode.is_some_and(|inode| inode.is_dir()) && !self.has(O_TMPFILE);
         let made = created || self.has(O_TMPFILE);
         // Leave to create is asked for whether or not the file is there.
-        let creates = made || self.creates();
-        let access = self.access(directory) | if creates { Access::CREATE } else { Access::empty() };
+        let asked = if made || self.creates() { Access::CREATE } else { Access::empty() };
+        let access = self.access(directory) | asked;
         // What the call made belongs to the task, and what a failed call did not make would.
         let inode = if made { None } else { spot.inode };
         scene.file(&spot.path, inode.as_ref(), access, directory);
