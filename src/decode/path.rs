@@ -135,7 +135,9 @@ impl Opening {
         };
         let directory = spot.inode.is_some_and(|inode| inode.is_dir()) && !self.has(O_TMPFILE);
         let made = created || self.has(O_TMPFILE);
-        let access = self.access(directory) | if made { Access::CREATE } else { Access::empty() };
+        // Leave to create is asked for whether or not the file is there.
+        let asked = if made || self.creates() { Access::CREATE } else { Access::empty() };
+        let access = self.access(directory) | asked;
         // What the call made belongs to the task, and what a failed call did not make would.
         let inode = if made { None } else { spot.inode };
         scene.file(&spot.path, inode.as_ref(), access, directory);
@@ -374,7 +376,7 @@ mod tests {
                 (libc::O_RDWR | libc::O_APPEND, "read append"),
                 (libc::O_WRONLY | libc::O_APPEND | libc::O_TRUNC, "write"),
                 (libc::O_RDONLY | libc::O_TRUNC, "read write"),
-                (libc::O_WRONLY | libc::O_CREAT, "write"),
+                (libc::O_WRONLY | libc::O_CREAT, "write create"),
                 (libc::O_PATH, "stat"),
                 (3, "read write"),
             ] {
@@ -405,7 +407,7 @@ mod tests {
             let facts = bench.effect("openat2", &[CWD, name, how, 24], Outcome::Returned(4), |view| {
                 view.open(4, "/srv/new");
             });
-            assert_eq!(facts, [owned("/srv/new", Access::READ)], "{abi}");
+            assert_eq!(facts, [owned("/srv/new", Access::READ | Access::CREATE)], "{abi}: it asks for it all the same");
         }
     }
 
