@@ -10,12 +10,14 @@ pub mod io;
 pub mod outputs;
 pub mod run;
 
+mod diff;
 mod folder;
 mod generate;
 mod launch;
 mod merge;
 mod render;
 mod session;
+mod sides;
 mod status;
 mod summary;
 
@@ -55,12 +57,14 @@ Examples:
   learn --for 60s -- npm test            end the workload after a minute
   learn --until-quiet 30s -- redis-server
   learn render nginx.learned/learned.json --format seccomp -o -
-  learn merge a.json b.json -o all.json";
+  learn merge a.json b.json -o all.json
+  learn diff old.learned new.learned     what the new release needs anew, graded by risk";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Render(render::RenderArgs),
     Merge(merge::MergeArgs),
+    Diff(diff::DiffArgs),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
 }
@@ -70,6 +74,7 @@ impl Command {
         let done = match self {
             Self::Render(args) => render::run(&args),
             Self::Merge(args) => merge::run(&args),
+            Self::Diff(args) => diff::run(&args),
             Self::Completions(args) => generate::completions(&args, &mut Args::command()),
             Self::Man(args) => generate::man(&args, Args::command()),
         };
