@@ -1,7 +1,7 @@
 //! What one release needs that another did not: two records, or two policies of one kind, compared.
 //!
 //! Each side is a set of [`Item`]s with parts ([`Side`]); an item that only one side has was added or removed, one with
-//! more or fewer parts was widened or narrowed. Swapping the sides mirrors every change. [`moves`] takes out what only
+//! more or fewer parts was widened or narrowed. Swapping the sides mirrors every change. `moves` takes out what only
 //! changed its name; [`risk`] grades the rest; [`show`] writes it. Pure: opens no files, asks no clock.
 
 pub mod accept;
