@@ -102,7 +102,7 @@ pub(super) fn watches_kernel(scene: &Scene<'_>) -> bool {
 }
 
 /// A number of `/proc/sys`, 0 when it is not there.
-fn setting(scene: &Scene<'_>, name: &str) -> i64 {
+pub(super) fn setting(scene: &Scene<'_>, name: &str) -> i64 {
     let text = scene.view.proc(name).unwrap_or_default();
     std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok()).unwrap_or_default()
 }

@@ -79,6 +79,12 @@ pub(super) struct Unshare {
 impl Decode for Unshare {
     fn enter(&self, scene: &mut Scene<'_>) {
         let flags = scene.arg(0) & 0xffff_ffff;
+        if !self.signal
+            && flags & NEW_USER != 0
+            && let Some(who) = scene.credentials()
+        {
+            scene.standing.leaves_user_namespace(&who);
+        }
         create(scene, if self.signal { flags & !EXIT_SIGNAL } else { flags });
     }
 
@@ -221,7 +227,7 @@ impl Decode for Compare {
 }
 
 /// Says that another task is looked into, and whether its ids are others (`__ptrace_may_access`, `kernel/ptrace.c`).
-fn trace(scene: &mut Scene<'_>, process: i32, read_only: bool) {
+pub(super) fn trace(scene: &mut Scene<'_>, process: i32, read_only: bool) {
     let to = scene.workload.processes.target(scene.tid, process);
     if to == SignalTarget::Itself {
         return;

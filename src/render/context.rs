@@ -141,7 +141,8 @@ fn capability(need: &CapabilityNeed<'_>) -> CapabilityView {
 
 fn reason(reason: &Reason<'_>) -> Escaped {
     let who = reason.because.iter().map(|cause| cause.subject.to_string()).collect::<Vec<_>>().join(", ");
-    Escaped::line(&format!("{}: {}, by {who}", reason.standing.name(), reason.check.describe()))
+    let doubt = reason.doubt.as_ref().map(|doubt| format!(": {doubt}")).unwrap_or_default();
+    Escaped::line(&format!("{}: {}, by {who}{doubt}", reason.standing.name(), reason.check.describe()))
 }
 
 /// What `apparmor.hbs` sees, but for its sections.
