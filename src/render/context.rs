@@ -8,19 +8,14 @@ use serde_json::Value;
 use super::ProfileName;
 use super::escape::{Escaped, Lines, Tail};
 use crate::fact::{Gap, MountOperation};
-use crate::infer::caps::Reason;
-use crate::infer::{CapabilityNeed, Needs, Pattern};
+use crate::infer::{Needs, Pattern};
 use crate::policy::Policy;
 use crate::policy::apparmor::{AppArmor, FileRule, MountRule, Peer, Permissions, SignalRule, TraceRule};
-use crate::policy::caps::{Caps, granted};
 use crate::policy::seccomp::Seccomp;
-
-/// How many reasons of one capability are written out.
-const REASONS: usize = 12;
 
 /// Where a profile comes from.
 #[derive(Serialize)]
-struct Header {
+pub(super) struct Header {
     generator: Escaped,
     program: Escaped,
     runs: usize,
@@ -33,9 +28,9 @@ struct Header {
 }
 
 /// How a text of the header is made safe: [`Escaped::line`] or [`Escaped::for_json`].
-type Made = fn(&str) -> Escaped;
+pub(super) type Made = fn(&str) -> Escaped;
 
-fn header(needs: &Needs<'_>, policy: &dyn Policy, made: Made, notes: &[&str]) -> Header {
+pub(super) fn header(needs: &Needs<'_>, policy: &dyn Policy, made: Made, notes: &[&str]) -> Header {
     let origin = &needs.origin;
     let date = |ms: Option<u64>| made(&ms.map(date).unwrap_or_default());
     let gap = |gap: &Gap| made(&format!("{}: {}", gap.kind.name(), gap.detail));
@@ -93,56 +88,6 @@ impl SeccompView {
             rules: rules.collect(),
         }
     }
-}
-
-/// What `caps.txt.hbs` sees.
-#[derive(Serialize)]
-pub(super) struct CapsView {
-    origin: Header,
-    kept: Vec<CapabilityView>,
-    denied: Vec<CapabilityView>,
-    options: Escaped,
-}
-
-#[derive(Serialize)]
-struct CapabilityView {
-    name: Escaped,
-    standing: Escaped,
-    reasons: Vec<Escaped>,
-    /// How many reasons more there are.
-    more: usize,
-}
-
-impl CapsView {
-    pub(super) fn new(needs: &Needs<'_>, _: &ProfileName) -> Self {
-        let policy = Caps::new(needs);
-        let mut options = Lines::default();
-        options.fixed("--cap-drop=ALL");
-        for capability in &policy.kept {
-            options.fixed(" --cap-add=").fixed(capability.name().strip_prefix("CAP_").unwrap_or_default());
-        }
-        Self {
-            origin: header(needs, &policy, Escaped::line, &[]),
-            kept: granted(&needs.capabilities).map(capability).collect(),
-            denied: needs.capabilities.iter().filter(|need| !need.standing.granted()).map(capability).collect(),
-            options: options.finish().pop().unwrap_or_else(|| Escaped::fixed("")),
-        }
-    }
-}
-
-fn capability(need: &CapabilityNeed<'_>) -> CapabilityView {
-    CapabilityView {
-        name: Escaped::fixed(need.capability.name()),
-        standing: Escaped::fixed(need.standing.name()),
-        reasons: need.reasons.iter().take(REASONS).map(reason).collect(),
-        more: need.reasons.len().saturating_sub(REASONS),
-    }
-}
-
-fn reason(reason: &Reason<'_>) -> Escaped {
-    let who = reason.because.iter().map(|cause| cause.subject.to_string()).collect::<Vec<_>>().join(", ");
-    let doubt = reason.doubt.as_ref().map(|doubt| format!(": {doubt}")).unwrap_or_default();
-    Escaped::line(&format!("{}: {}, by {who}{doubt}", reason.standing.name(), reason.check.describe()))
 }
 
 /// What `apparmor.hbs` sees, but for its sections.

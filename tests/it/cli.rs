@@ -59,10 +59,12 @@ fn help_of_the_program() {
               Which profiles to write, separated by commas; all of them by default
 
               Possible values:
-              - seccomp:  seccomp profile of the OCI runtime-spec (Docker, Podman, containerd,
+              - seccomp:   seccomp profile of the OCI runtime-spec (Docker, Podman, containerd,
                 Kubernetes)
-              - apparmor: AppArmor profile, to be loaded by apparmor_parser
-              - caps:     capabilities with the evidence for each, and the options for docker run
+              - apparmor:  AppArmor profile, to be loaded by apparmor_parser
+              - caps:      capabilities with the evidence for each, for docker run, systemd and
+                Kubernetes
+              - caps-json: the same as JSON, for programs
 
           --templates <DIR>
               Folder with templates to use in place of the built-in ones, by file name
@@ -133,10 +135,12 @@ fn help_of_render() {
               Which profiles to write, separated by commas; all of them by default
 
               Possible values:
-              - seccomp:  seccomp profile of the OCI runtime-spec (Docker, Podman, containerd,
+              - seccomp:   seccomp profile of the OCI runtime-spec (Docker, Podman, containerd,
                 Kubernetes)
-              - apparmor: AppArmor profile, to be loaded by apparmor_parser
-              - caps:     capabilities with the evidence for each, and the options for docker run
+              - apparmor:  AppArmor profile, to be loaded by apparmor_parser
+              - caps:      capabilities with the evidence for each, for docker run, systemd and
+                Kubernetes
+              - caps-json: the same as JSON, for programs
 
           --templates <DIR>
               Folder with templates to use in place of the built-in ones, by file name
@@ -341,8 +345,8 @@ fn templates_can_be_replaced() {
     assert_snapshot!(with_templates(&[("seccomp.json.hbs", "[{{#each architectures}}")]), @"2 learn: DIR: template seccomp.json.hbs, line 1: invalid handlebars syntax");
     assert_snapshot!(with_templates(&[("seccomp.json.hbs", "[\n{{json architecture}}]")]), @r#"2 learn: cannot write to standard output: template seccomp.json.hbs, line 2: Failed to access variable in strict mode Some("architecture")"#);
     assert_snapshot!(with_templates(&[("seccomp.json.hbs", "[{{default_action}}]")]), @"2 learn: cannot write to standard output: template seccomp.json.hbs wrote no JSON: expected value at line 1 column 2");
-    assert_snapshot!(with_templates(&[("seccmp.hbs", "")]), @"2 learn: DIR: no template is named seccmp.hbs; there are partials/header.hbs, seccomp.json.hbs, apparmor.hbs, caps.txt.hbs");
-    assert_snapshot!(with_templates(&[]), @"2 learn: DIR holds no template; there are partials/header.hbs, seccomp.json.hbs, apparmor.hbs, caps.txt.hbs");
+    assert_snapshot!(with_templates(&[("seccmp.hbs", "")]), @"2 learn: DIR: no template is named seccmp.hbs; there are partials/header.hbs, seccomp.json.hbs, apparmor.hbs, caps.txt.hbs, caps.json.hbs");
+    assert_snapshot!(with_templates(&[]), @"2 learn: DIR holds no template; there are partials/header.hbs, seccomp.json.hbs, apparmor.hbs, caps.txt.hbs, caps.json.hbs");
     let header = [("partials/header.hbs", "# {{generatr}}\n")];
     assert!(with_templates(&header).starts_with("0 {"), "seccomp does not use it");
     let missing = learn(["render", &sample(), "--templates", "/nonexistent"]);
