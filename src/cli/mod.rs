@@ -10,8 +10,11 @@ pub mod io;
 pub mod outputs;
 pub mod run;
 
+mod denials;
+mod enforce;
 mod folder;
 mod generate;
+mod keep;
 mod launch;
 mod merge;
 mod render;
@@ -61,6 +64,7 @@ Examples:
 enum Command {
     Render(render::RenderArgs),
     Merge(merge::MergeArgs),
+    Enforce(enforce::EnforceArgs),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
 }
@@ -70,6 +74,7 @@ impl Command {
         let done = match self {
             Self::Render(args) => render::run(&args),
             Self::Merge(args) => merge::run(&args),
+            Self::Enforce(args) => return enforce::run(&args),
             Self::Completions(args) => generate::completions(&args, &mut Args::command()),
             Self::Man(args) => generate::man(&args, Args::command()),
         };
