@@ -5,10 +5,12 @@ CARGO ?= cargo
 # What every test and the demo need; the lists are the same in CI.
 PACKAGES = apparmor bash curl gcc gcc-multilib libseccomp-dev nginx-light pkg-config python3
 BENCH_PACKAGES = bpftrace redis-server redis-tools strace wrk
+# What `make test-vm` needs: a kernel with AppArmor in a virtual machine, and the workloads that run there.
+VM_PACKAGES = apparmor bash busybox-static kmod nginx-light python3 qemu-system-x86 sqlite3
 # What tests may not do without, see LEARN_TEST_REQUIRE in CONTRIBUTING.md.
 REQUIRE = ptrace,gcc,gcc-multilib,bash,curl,nginx,apparmor_parser,python3
 
-.PHONY: all demo test lint bench setup bench-setup clean
+.PHONY: all demo test test-vm lint bench setup bench-setup clean
 
 all: test
 
@@ -30,6 +32,12 @@ test: setup
 		set -x; LEARN_TEST_REQUIRE=$${LEARN_TEST_REQUIRE-$(REQUIRE)} $(CARGO) test; \
 	fi
 
+# Learned profiles in a real kernel; CASES="nginx sqlite" runs these only.
+test-vm: setup
+	@.ci/install $(VM_PACKAGES)
+	$(CARGO) build --release
+	tests/vm/run target/release/learn $(CASES)
+
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
@@ -37,6 +45,7 @@ lint:
 
 bench: bench-setup
 	$(CARGO) bench --bench million
+	$(CARGO) bench --bench flat
 	$(CARGO) bench --bench speed
 
 clean:

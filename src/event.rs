@@ -373,8 +373,6 @@ pub struct Descriptor {
     pub target: Target,
     /// The file's inode.
     pub inode: Inode,
-    /// Its status flags (`/proc/TID/fdinfo/N`): the access mode and `O_APPEND`, `O_PATH` and so on.
-    pub flags: i32,
 }
 
 /// What a descriptor refers to, from its link in `/proc/TID/fd`.

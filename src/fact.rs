@@ -56,7 +56,7 @@ bitflags! {
         const WRITE = 1 << 1;
         /// Opened with `O_APPEND` for writing.
         const APPEND = 1 << 2;
-        /// Created: open, mkdir, mknod, symlink, a socket's bind.
+        /// Created, or opened with `O_CREAT`, which asks for the same: open, mkdir, mknod, symlink, a socket's bind.
         const CREATE = 1 << 3;
         /// Removed: unlink, rmdir.
         const REMOVE = 1 << 4;

@@ -11,6 +11,7 @@
 //! * [`record`] keeps the facts with their evidence, once each.
 //! * [`infer`] says what they need, generalised and format-neutral.
 //! * [`policy`] types each format's rules; [`render`] writes them through templates.
+//! * [`diff`] compares two records or policies, graded by risk.
 //! * [`cli`] is the program: it alone prints, opens the user's files and decides exit codes.
 #![deny(unsafe_code)]
 
@@ -27,5 +28,7 @@ pub mod record;
 pub mod infer;
 pub mod policy;
 pub mod render;
+
+pub mod diff;
 
 pub mod cli;

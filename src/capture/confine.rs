@@ -39,9 +39,9 @@ pub struct Confinement {
 /// The filter as it is loaded: the two numbers to kill by, then `program`.
 pub(super) fn loaded(program: &[Instruction]) -> Vec<Instruction> {
     let kills = [(KILL_PROCESS, RET_KILL_PROCESS), (KILL_THREAD, RET_KILL_THREAD)];
-    let kills = kills.into_iter().flat_map(|(number, verdict)| {
-        [instruction(JUMP_EQUAL, 0, 1, number), instruction(RETURN, 0, 0, verdict)]
-    });
+    let kills = kills
+        .into_iter()
+        .flat_map(|(number, verdict)| [instruction(JUMP_EQUAL, 0, 1, number), instruction(RETURN, 0, 0, verdict)]);
     std::iter::once(instruction(LOAD_WORD, 0, 0, 0)).chain(kills).chain(program.iter().copied()).collect()
 }
 

@@ -48,9 +48,8 @@ impl Denials {
         let name = call.abi.syscall(call.number);
         let rules = profile.syscalls.iter().filter(|rule| rule.names.contains(&name));
         let compared = rules.flat_map(|rule| rule.conditions.iter().map(|condition| condition.index));
-        let mut compared: Vec<_> = compared
-            .filter_map(|index| Some((index, *call.args.get(usize::from(index))?)))
-            .collect();
+        let mut compared: Vec<_> =
+            compared.filter_map(|index| Some((index, *call.args.get(usize::from(index))?))).collect();
         compared.sort_unstable();
         compared.dedup();
         let denial = Denial { subject: view.exe().ok(), abi: call.abi, call: name, compared, action };

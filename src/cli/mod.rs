@@ -11,6 +11,7 @@ pub mod outputs;
 pub mod run;
 
 mod denials;
+mod diff;
 mod enforce;
 mod folder;
 mod generate;
@@ -19,6 +20,7 @@ mod launch;
 mod merge;
 mod render;
 mod session;
+mod sides;
 mod status;
 mod summary;
 
@@ -58,13 +60,15 @@ Examples:
   learn --for 60s -- npm test            end the workload after a minute
   learn --until-quiet 30s -- redis-server
   learn render nginx.learned/learned.json --format seccomp -o -
-  learn merge a.json b.json -o all.json";
+  learn merge a.json b.json -o all.json
+  learn diff old.learned new.learned     what the new release needs anew, graded by risk";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Render(render::RenderArgs),
     Merge(merge::MergeArgs),
     Enforce(enforce::EnforceArgs),
+    Diff(diff::DiffArgs),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
 }
@@ -75,6 +79,7 @@ impl Command {
             Self::Render(args) => render::run(&args),
             Self::Merge(args) => merge::run(&args),
             Self::Enforce(args) => return enforce::run(&args),
+            Self::Diff(args) => diff::run(&args),
             Self::Completions(args) => generate::completions(&args, &mut Args::command()),
             Self::Man(args) => generate::man(&args, Args::command()),
         };

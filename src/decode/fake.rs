@@ -94,14 +94,14 @@ impl FakeView {
     /// Opens a file that was made before.
     pub(super) fn open(&self, fd: i32, name: &str) {
         let inode = self.files.borrow()[name.as_bytes()];
-        let descriptor = Descriptor { target: Target::Path(path(name)), inode, flags: 0 };
+        let descriptor = Descriptor { target: Target::Path(path(name)), inode };
         self.descriptors.borrow_mut().insert(fd, descriptor);
     }
 
     /// Opens something without a name.
     pub(super) fn open_nameless(&self, fd: i32, name: &str) {
         let target = Target::Nameless(name.to_owned());
-        let descriptor = Descriptor { target, inode: inode(0o600, ROOT), flags: 0 };
+        let descriptor = Descriptor { target, inode: inode(0o600, ROOT) };
         self.descriptors.borrow_mut().insert(fd, descriptor);
     }
 

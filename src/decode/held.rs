@@ -1,11 +1,11 @@
 //! A call between its entry and its end.
 
-use super::multiplex;
 use super::scene::{Decode, Notes, Scene};
 use super::standing::Standing;
 use super::subject::SubjectId;
 use super::table::{self, Row};
 use super::workload::Workload;
+use super::{multiplex, read};
 use crate::event::{Call, TaskView, Tid};
 
 /// A call between its entry and its end.
@@ -39,6 +39,16 @@ impl Held {
             held.decoder = table::decoder(held.name);
         }
         held
+    }
+
+    /// Whether a task that the call makes may live in a new user namespace: `clone(2)` says so in a register,
+    /// `clone3(2)` in memory.
+    pub(super) fn may_leave_namespace(&self) -> bool {
+        match self.name {
+            "clone" => read::int(self.args.first().copied().unwrap_or_default()) & libc::CLONE_NEWUSER != 0,
+            "fork" | "vfork" => false,
+            _ => true,
+        }
     }
 
     /// Lets the decoder look at the task.

@@ -2,7 +2,8 @@
 
 use super::read;
 use super::scene::{Decode, Scene, Values, value};
-use crate::fact::{Access, Capability, Operation};
+use crate::event::Outcome;
+use crate::fact::{Access, Capability, Fact, Operation};
 
 const PROT_EXEC: i32 = libc::PROT_EXEC;
 
@@ -20,9 +21,18 @@ impl Decode for Map {
             && let Some(spot) = scene.open_file(scene.int(4))
         {
             scene.used(&spot, Access::MAP_EXEC);
+            if flags & libc::MAP_LOCKED == 0 && scene.workload.code.contains(&spot.path) {
+                scene.notes.foreseen = Some(Outcome::Returned(0));
+            }
         }
         if flags & libc::MAP_LOCKED != 0 {
             lock(scene, Some(scene.arg(1)));
+        }
+    }
+
+    fn leave(&self, scene: &mut Scene<'_>, outcome: Outcome) {
+        if let (Outcome::Returned(_), Some(Fact::File(file))) = (outcome, scene.notes.facts.first()) {
+            scene.workload.code.insert(&file.path);
         }
     }
 

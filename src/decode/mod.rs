@@ -218,9 +218,11 @@ impl<R: Recorder> Told<R> {
         news
     }
 
-    /// Whether the executable is known to have made this call with success.
-    fn succeeded(&mut self, held: &Held) -> bool {
-        held.subject.and_then(|id| self.subjects.get_mut(id)).is_some_and(|subject| subject.succeeded(&held.call))
+    /// Whether such a call of the executable is known to have ended like this.
+    fn ended_so(&mut self, held: &Held, outcome: Outcome) -> bool {
+        held.subject
+            .and_then(|id| self.subjects.get_mut(id))
+            .is_some_and(|subject| subject.ended_so(&held.call, outcome))
     }
 
     /// Records facts of a call that succeeded.
@@ -251,7 +253,7 @@ impl<R: Recorder> Sink for Decoder<R> {
                 Some(parent) => Task {
                     subject: parent.subject,
                     chain: Rc::clone(&parent.chain),
-                    standing: parent.standing.of_child(),
+                    standing: parent.standing.of_child(parent.held.as_ref().is_some_and(Held::may_leave_namespace)),
                     held: None,
                 },
                 // Its parent is gone already, but not what it runs.
@@ -285,8 +287,11 @@ impl<R: Recorder> Sink for Decoder<R> {
             news |= self.told.ended(held, Outcome::Unfinished);
             return Interest { leave: false, news };
         }
-        if self.workload.thinned && held.notes.settled && self.told.succeeded(&held) {
-            news |= self.told.ended(held, Outcome::Returned(0));
+        if self.workload.thinned
+            && let Some(outcome) = held.notes.foreseen
+            && self.told.ended_so(&held, outcome)
+        {
+            news |= self.told.ended(held, outcome);
             return Interest { leave: false, news };
         }
         task.held = Some(held);

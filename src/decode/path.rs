@@ -96,19 +96,20 @@ impl Opening {
         }
     }
 
-    /// Says at the entry what there is to say, when the file is there and may be opened: a thinned task then needs not
-    /// stop at the end.
+    /// Says at the entry what there is to say, when the file may be opened or is not there: a thinned task then needs
+    /// not stop at the end.
     fn settle(&self, scene: &mut Scene<'_>) {
-        let Some((spot, inode)) = self.find(scene).and_then(|spot| spot.inode.map(|inode| (spot, inode))) else {
-            return;
+        let Some(spot) = self.find(scene) else { return };
+        let directory = spot.inode.is_some_and(|inode| inode.is_dir());
+        let plain = match spot.inode.map(|inode| inode.kind()) {
+            Some(libc::S_IFREG) | None => true,
+            _ => directory && self.flags & libc::O_ACCMODE == libc::O_RDONLY,
         };
-        let directory = inode.is_dir();
-        if !(inode.kind() == libc::S_IFREG || directory && self.flags & libc::O_ACCMODE == libc::O_RDONLY) {
-            return;
+        if plain {
+            scene.file(&spot.path, spot.inode.as_ref(), self.access(directory), directory);
+            scene.need_file(&spot, self.wanted());
+            scene.notes.foresee(&spot);
         }
-        scene.file(&spot.path, Some(&inode), self.access(directory), directory);
-        scene.need_file(&spot, self.wanted());
-        scene.notes.settled = scene.notes.is_granted();
     }
 
     /// The `rwx` bits that it asks of a file that is there.
@@ -134,7 +135,9 @@ impl Opening {
         };
         let directory = spot.inode.is_some_and(|inode| inode.is_dir()) && !self.has(O_TMPFILE);
         let made = created || self.has(O_TMPFILE);
-        let access = self.access(directory) | if made { Access::CREATE } else { Access::empty() };
+        // Leave to create is asked for whether or not the file is there.
+        let asked = if made || self.creates() { Access::CREATE } else { Access::empty() };
+        let access = self.access(directory) | asked;
         // What the call made belongs to the task, and what a failed call did not make would.
         let inode = if made { None } else { spot.inode };
         scene.file(&spot.path, inode.as_ref(), access, directory);
@@ -202,19 +205,23 @@ pub(super) const fn stat(at: At) -> Use {
 
 impl Decode for Use {
     fn enter(&self, scene: &mut Scene<'_>) {
+        let looks = self.access == Access::STAT;
         let spot = match self.at.name(scene) {
             // Whoever holds it open has shown so before.
-            Some(Name::Descriptor(_)) if self.access == Access::STAT => None,
+            Some(Name::Descriptor(_)) if looks => {
+                scene.notes.foreseen = Some(Outcome::Returned(0));
+                None
+            }
             Some(Name::Descriptor(fd)) => scene.open_file(fd),
             Some(Name::Path(base, path)) => scene.locate(base, &path, self.at.follows(scene)),
             None => None,
         };
-        let there = spot.as_ref().is_none_or(|spot| spot.inode.is_some());
-        if let Some(spot) = spot {
-            scene.used(&spot, self.access);
-            scene.need_file(&spot, self.need);
+        let Some(spot) = spot else { return };
+        scene.used(&spot, self.access);
+        scene.need_file(&spot, self.need);
+        if looks && self.need == 0 {
+            scene.notes.foresee(&spot);
         }
-        scene.notes.settled = self.access == Access::STAT && there && self.need == 0 && scene.notes.is_granted();
     }
 }
 
@@ -246,6 +253,7 @@ impl Decode for Ask {
         if let (Some(inode), Ok(wanted)) = (spot.inode, u8::try_from(scene.int(self.mode) & 7)) {
             scene.need_as(&judged, &spot.path, &inode, wanted);
         }
+        scene.notes.foresee(&spot);
     }
 }
 
@@ -368,7 +376,7 @@ mod tests {
                 (libc::O_RDWR | libc::O_APPEND, "read append"),
                 (libc::O_WRONLY | libc::O_APPEND | libc::O_TRUNC, "write"),
                 (libc::O_RDONLY | libc::O_TRUNC, "read write"),
-                (libc::O_WRONLY | libc::O_CREAT, "write"),
+                (libc::O_WRONLY | libc::O_CREAT, "write create"),
                 (libc::O_PATH, "stat"),
                 (3, "read write"),
             ] {
@@ -399,7 +407,7 @@ mod tests {
             let facts = bench.effect("openat2", &[CWD, name, how, 24], Outcome::Returned(4), |view| {
                 view.open(4, "/srv/new");
             });
-            assert_eq!(facts, [owned("/srv/new", Access::READ)], "{abi}");
+            assert_eq!(facts, [owned("/srv/new", Access::READ | Access::CREATE)], "{abi}: it asks for it all the same");
         }
     }
 

@@ -326,7 +326,7 @@ mod tests {
             bench.view.proc.borrow_mut().insert("self/fdinfo/9".to_owned(), b"pos:\t0\nPid:\t1\nNSpid:\t1\n".to_vec());
             assert_eq!(operations(&bench.call("pidfd_send_signal", &[9, 15, 0, 0])), [kill]);
             bench.decoder.gone(Tid(200), Ended::Exited(0));
-            assert_eq!(signals(&bench.call("kill", &[200, 15]))[0].to, SignalTarget::Outside);
+            assert_eq!(signals(&bench.call("kill", &[200, 15]))[0].to, program(), "its parent has not waited yet");
         }
     }
 

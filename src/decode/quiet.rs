@@ -45,19 +45,27 @@ fn quiet(row: &Row, seen: &BTreeSet<Values>) -> Option<Known> {
     if row.multiplexed || row.executes {
         return None;
     }
-    let is_quiet = |values: &Values| row.decoder.is_none_or(|decoder| decoder.quiet(values));
-    match (row.scalars, row.decoder) {
-        ([], None) => Some(Known::Always),
-        ([], Some(decoder)) => {
-            let pointer = decoder.quiet_without()?;
-            Some(Known::Values { registers: vec![(pointer, u64::MAX)], seen: BTreeSet::from([vec![0]]) })
+    let mut registers = row.scalars.to_vec();
+    let seen: BTreeSet<Vec<u64>> = match row.decoder.map(|decoder| (decoder, decoder.quiet_without())) {
+        None if registers.is_empty() => return Some(Known::Always),
+        Some((_, Some(pointer))) => {
+            registers.push((pointer, u64::MAX));
+            // A call without scalar arguments is known by having been made at all.
+            let one = BTreeSet::from([Values::new()]);
+            let seen = if row.scalars.is_empty() { &one } else { seen };
+            seen.iter().map(|values| numbers(values).chain([0]).collect()).collect()
         }
-        (scalars, _) => {
-            let seen = seen.iter().filter(|values| is_quiet(values));
-            let seen: BTreeSet<_> = seen.map(|values| values.iter().map(|(_, value)| *value).collect()).collect();
-            (!seen.is_empty()).then(|| Known::Values { registers: scalars.to_vec(), seen })
+        Some((_, None)) if registers.is_empty() => return None,
+        decoder => {
+            let quiet = |values: &&Values| decoder.is_none_or(|(decoder, _)| decoder.quiet(values));
+            seen.iter().filter(quiet).map(|values| numbers(values).collect()).collect()
         }
-    }
+    };
+    (!seen.is_empty()).then_some(Known::Values { registers, seen })
+}
+
+fn numbers(values: &Values) -> impl Iterator<Item = u64> {
+    values.iter().map(|(_, value)| *value)
 }
 
 #[cfg(test)]

@@ -56,14 +56,22 @@ pub(super) struct Notes {
     pub(super) unreadable: bool,
     /// What the end of the call needs to know of its entry.
     pub(super) kept: Kept,
-    /// Everything is said already, and the call will succeed: its end needs not be shown.
-    pub(super) settled: bool,
+    /// How the call will end, when that is certain and everything is said: its end needs not be shown.
+    pub(super) foreseen: Option<Outcome>,
+    /// A path led nowhere, for a reason that only the kernel tells.
+    pub(super) astray: bool,
 }
 
 impl Notes {
     /// Whether plain permissions suffice, so that nothing hangs on a capability.
-    pub(super) fn is_granted(&self) -> bool {
+    fn is_granted(&self) -> bool {
         !self.facts.iter().any(|fact| matches!(fact, Fact::Check(_))) && self.gaps.is_empty()
+    }
+
+    /// Everything is said of a call that does no more than look for `spot`, which it finds as the learner did.
+    pub(super) fn foresee(&mut self, spot: &Resolved) {
+        let outcome = if spot.inode.is_some() { Outcome::Returned(0) } else { Outcome::Failed(libc::ENOENT) };
+        self.foreseen = (self.is_granted() && !self.astray).then_some(outcome);
     }
 }
 
@@ -222,7 +230,7 @@ impl Scene<'_> {
             Ok(spot) => return Some(spot),
             Err(error) if matches!(error.raw_os_error(), Some(libc::ESRCH | libc::EBADF)) => return None,
             Err(_) if path.is_empty() => return None,
-            Err(_) => {}
+            Err(_) => self.notes.astray = true,
         }
         let mut known = path;
         let mut rest: Vec<&[u8]> = Vec::new();

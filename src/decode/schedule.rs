@@ -183,6 +183,10 @@ impl Decode for ProcessLimit {
             set_limit(scene, scene.uint(1), hard, other);
         }
     }
+
+    fn quiet_without(&self) -> Option<u8> {
+        Some(2)
+    }
 }
 
 /// Says that a limit is set, and whether its hard part is raised. What another process has is not looked at.

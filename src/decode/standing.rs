@@ -13,9 +13,11 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    /// The standing of a new task: what its parent inherits to it, with credentials of its own.
-    pub(super) const fn of_child(&self) -> Self {
-        Self { known: None, lent_no_new_privs: self.lent_no_new_privs }
+    /// The standing of a new task: what its parent inherits to it. Its credentials are a copy of the parent's, but in a
+    /// new user namespace.
+    pub(super) fn of_child(&self, in_new_namespace: bool) -> Self {
+        let known = self.known.clone().filter(|_| !in_new_namespace);
+        Self { known, lent_no_new_privs: self.lent_no_new_privs }
     }
 
     /// The credentials that the task would have without the tracer.
@@ -62,7 +64,7 @@ mod tests {
         let mut is_set = |change: fn(&mut Standing)| {
             change(&mut standing);
             standing.forget();
-            standing.of_child().credentials(&view).unwrap().no_new_privs
+            standing.of_child(false).credentials(&view).unwrap().no_new_privs
         };
         assert!(is_set(|_| ()));
         assert!(!is_set(Standing::lend_no_new_privs));

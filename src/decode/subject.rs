@@ -122,9 +122,9 @@ impl Subject {
         })
     }
 
-    /// Whether a call like this one is known to have succeeded.
-    pub(super) fn succeeded(&mut self, call: &Call) -> bool {
-        self.known(call).is_some_and(|known| known.outcomes.contains(&0))
+    /// Whether a call like this one is known to have ended so.
+    pub(super) fn ended_so(&mut self, call: &Call, outcome: Outcome) -> bool {
+        self.known(call).is_some_and(|known| known.outcomes.contains(&outcome.class()))
     }
 
     /// Notes with which arguments a call was made. Returns whether it is new, or may be.

@@ -14,8 +14,29 @@ pub(super) struct Workload {
     pub(super) processes: Processes,
     /// Its ports.
     pub(super) ports: ChosenPorts,
-    /// Whether a process was thinned: the ends of calls that are settled at their entry are not asked for then.
+    /// The files that it mapped as code.
+    pub(super) code: Code,
+    /// Whether a process was thinned: the ends of calls that are foreseen are not asked for then.
     pub(super) thinned: bool,
+}
+
+/// Files that were mapped as code: whoever has one open can do so again.
+#[derive(Default)]
+pub(super) struct Code(HashSet<AbsPath>);
+
+impl Code {
+    /// How many are remembered.
+    const MAX: usize = 4096;
+
+    pub(super) fn contains(&self, path: &AbsPath) -> bool {
+        self.0.contains(path)
+    }
+
+    pub(super) fn insert(&mut self, path: &AbsPath) {
+        if self.0.len() < Self::MAX && !self.0.contains(path) {
+            self.0.insert(path.clone());
+        }
+    }
 }
 
 /// Ports that the kernel chose, another one in each run: they are told as 0.
@@ -46,6 +67,7 @@ pub(super) struct Processes {
     members: HashMap<Tid, Member>,
 }
 
+/// A process. One without threads has ended; until its parent asks for its status it can still be sent signals.
 struct Member {
     program: Option<AbsPath>,
     threads: usize,
@@ -67,16 +89,13 @@ impl Processes {
         self.members.entry(process).or_insert(Member { program: None, threads: 0 }).threads += 1;
     }
 
-    /// Forgets a task, and its process with the last one.
+    /// Forgets a task. What its process ran stays known until its id is given to another one.
     pub(super) fn remove(&mut self, tid: Tid) {
         let Some(process) = self.of_thread.remove(&tid) else {
             return;
         };
         if let Some(member) = self.members.get_mut(&process) {
             member.threads = member.threads.saturating_sub(1);
-            if member.threads == 0 {
-                self.members.remove(&process);
-            }
         }
     }
 
@@ -125,9 +144,10 @@ mod tests {
         // The first thread may go before the others; the process stays.
         processes.thread(Tid(4), Tid(3));
         processes.remove(Tid(3));
-        assert_eq!(processes.target(Tid(1), 3), SignalTarget::Program(path));
+        assert_eq!(processes.target(Tid(1), 3), SignalTarget::Program(path.clone()));
+        // Ended, and not yet waited for.
         processes.remove(Tid(4));
-        assert_eq!(processes.target(Tid(1), 3), SignalTarget::Outside);
+        assert_eq!(processes.target(Tid(1), 3), SignalTarget::Program(path));
         assert_eq!(processes.siblings(Tid(1)), [Tid(2)]);
         processes.remove(Tid(1));
         assert_eq!(processes.siblings(Tid(2)), []);

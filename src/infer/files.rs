@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::globs::{Globs, Pattern};
 use super::{Because, Cause, outcome};
-use crate::fact::Access;
+use crate::fact::{Access, IdentityFact};
 use crate::path::AbsPath;
 use crate::record::{FileUse, Record};
 
@@ -30,6 +30,7 @@ pub(super) fn needs(record: &Record, globs: Globs) -> (Vec<FileNeed<'_>>, Litera
     let sizes = record.subjects.values().map(|subject| subject.files.len() + 2 * subject.executions.len());
     let mut needs = Vec::with_capacity(sizes.sum());
     let mut literals = Literals::new();
+    let users = changes_user(record);
     for (name, subject) in &record.subjects {
         let mut add = |path, directory, (access, foreign): (Access, Access), seen| {
             let pattern = Pattern::of(path, globs);
@@ -40,7 +41,7 @@ pub(super) fn needs(record: &Record, globs: Globs) -> (Vec<FileNeed<'_>>, Litera
             needs.push(FileNeed { pattern, directory, access, foreign, because });
         };
         for (path, used) in &subject.files {
-            let (access, foreign) = needed(used);
+            let (access, foreign) = needed(used, users);
             if !access.is_empty() {
                 add(path, used.directory, (access, foreign), &used.seen);
             }
@@ -57,11 +58,20 @@ pub(super) fn needs(record: &Record, globs: Globs) -> (Vec<FileNeed<'_>>, Litera
 }
 
 /// What of a file's use needs access, and the part of it by others than the owner. Whether a failed use was the
-/// owner's is not known.
-fn needed(used: &FileUse) -> (Access, Access) {
+/// owner's is not known. Neither is it of a file that the workload gives away, nor of each write to a log that one user
+/// opens and another one appends to: there the kernel asks again at every write (`aa_file_perm()`).
+fn needed(used: &FileUse, users: bool) -> (Access, Access) {
     let failed = used.failed.iter().filter(|(class, _)| outcome::file(*class));
     let failed = failed.fold(Access::empty(), |all, (_, access)| all | access);
-    (used.ok | failed, (used.foreign & used.ok) | failed)
+    let doubtful = used.ok.contains(Access::CHOWN) || users && used.ok.contains(Access::APPEND);
+    let foreign = if doubtful { used.ok } else { used.foreign & used.ok };
+    (used.ok | failed, foreign | failed)
+}
+
+/// Whether the workload runs as more than one user.
+fn changes_user(record: &Record) -> bool {
+    let mut identities = record.subjects.values().flat_map(|subject| &subject.identities);
+    identities.any(|(identity, usage)| matches!(identity, IdentityFact::User(..)) && outcome::other(&usage.outcomes))
 }
 
 /// Whether a file fact tells already that `path` is executed, and by whose owner.

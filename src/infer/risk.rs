@@ -4,7 +4,6 @@ use super::Needs;
 use super::caps::Standing;
 use super::globs::Pattern;
 use crate::fact::{Access, Capability};
-use crate::path::AbsPath;
 
 /// One thing that deserves a second look.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,50 +14,238 @@ pub struct Risk {
     pub why: &'static str,
 }
 
-/// Capabilities that come close to being root (`capabilities(7)`), worst first.
-const CAPABILITIES: &[(Capability, &str)] = &[
-    (Capability::SysAdmin, "covers most of what root may do"),
-    (Capability::SysModule, "loads code into the kernel"),
-    (Capability::SysRawio, "reaches hardware and kernel memory"),
-    (Capability::SysBoot, "starts another kernel"),
-    (Capability::Bpf, "loads programs into the kernel"),
-    (Capability::SysPtrace, "reads and changes other processes"),
-    (Capability::DacReadSearch, "reads every file"),
-    (Capability::DacOverride, "reads and writes every file"),
-    (Capability::Setfcap, "gives privileges to files"),
-    (Capability::MacAdmin, "changes security policies"),
-    (Capability::NetAdmin, "reconfigures the network"),
-    (Capability::NetRaw, "forges and sniffs packets"),
-    (Capability::Mknod, "makes device nodes"),
+/// How much a new need deserves a reviewer's eye, least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Comes and goes with the speed of the machine.
+    Noise,
+    /// Ordinary work.
+    Low,
+    /// Reaches further than before, within what such programs do.
+    Medium,
+    /// Opens a new way in or out.
+    High,
+    /// Comes close to owning the machine.
+    Critical,
+}
+
+impl Level {
+    /// Every level, worst first.
+    pub const ALL: [Self; 5] = [Self::Critical, Self::High, Self::Medium, Self::Low, Self::Noise];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Noise => "noise",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// A level with its reason.
+pub type Grade = (Level, &'static str);
+
+/// Capabilities (`capabilities(7)`), worst first; all others are [`Level::Medium`].
+const CAPABILITIES: &[(Capability, Level, &str)] = &[
+    (Capability::SysAdmin, Level::Critical, "covers most of what root may do"),
+    (Capability::SysModule, Level::Critical, "loads code into the kernel"),
+    (Capability::SysRawio, Level::Critical, "reaches hardware and kernel memory"),
+    (Capability::SysBoot, Level::Critical, "starts another kernel"),
+    (Capability::Bpf, Level::Critical, "loads programs into the kernel"),
+    (Capability::SysPtrace, Level::Critical, "reads and changes other processes"),
+    (Capability::DacReadSearch, Level::Critical, "reads every file"),
+    (Capability::DacOverride, Level::Critical, "reads and writes every file"),
+    (Capability::Setfcap, Level::Critical, "gives privileges to files"),
+    (Capability::MacAdmin, Level::Critical, "changes security policies"),
+    (Capability::MacOverride, Level::Critical, "ignores security policies"),
+    (Capability::NetAdmin, Level::Critical, "reconfigures the network"),
+    (Capability::NetRaw, Level::Critical, "forges and sniffs packets"),
+    (Capability::Mknod, Level::Critical, "makes device nodes"),
+    (Capability::Setuid, Level::High, "becomes any user"),
+    (Capability::Setgid, Level::High, "becomes a member of any group"),
+    (Capability::Setpcap, Level::High, "hands capabilities on"),
+    (Capability::Chown, Level::High, "takes files from their owners"),
+    (Capability::Fowner, Level::High, "acts as the owner of any file"),
+    (Capability::SysChroot, Level::High, "changes the root directory, a step of many escapes"),
+    (Capability::Perfmon, Level::High, "watches the kernel and other processes"),
+    (Capability::CheckpointRestore, Level::High, "reads the memory of other processes"),
 ];
 
-/// Calls that a container escape has been built on.
-const CALLS: &[(&str, &str)] = &[
-    ("mount", "changes what files processes see"),
-    ("pivot_root", "changes what files processes see"),
-    ("setns", "enters other namespaces"),
-    ("unshare", "makes namespaces, with privileges over them"),
-    ("ptrace", "reads and changes other processes"),
-    ("process_vm_writev", "changes other processes"),
-    ("bpf", "loads programs into the kernel"),
-    ("perf_event_open", "watches the kernel, with a history of holes"),
-    ("userfaultfd", "makes races in the kernel easy to win"),
-    ("io_uring_setup", "does input and output that no filter sees"),
-    ("open_by_handle_at", "opens files past directory permissions"),
-    ("init_module", "loads code into the kernel"),
-    ("finit_module", "loads code into the kernel"),
-    ("kexec_load", "starts another kernel"),
-    ("add_key", "keeps secrets in the kernel, outside of namespaces"),
-    ("keyctl", "reaches secrets in the kernel, outside of namespaces"),
+/// Calls that a container escape has been built on, or that open a way of their own; all others are [`Level::Low`].
+const CALLS: &[(&str, Level, &str)] = &[
+    ("mount", Level::Critical, "changes what files processes see"),
+    ("umount2", Level::Critical, "changes what files processes see"),
+    ("move_mount", Level::Critical, "changes what files processes see"),
+    ("mount_setattr", Level::Critical, "changes what files processes see"),
+    ("open_tree", Level::Critical, "changes what files processes see"),
+    ("fsopen", Level::Critical, "makes file systems to be mounted"),
+    ("fsmount", Level::Critical, "makes file systems to be mounted"),
+    ("pivot_root", Level::Critical, "changes what files processes see"),
+    ("setns", Level::Critical, "enters other namespaces"),
+    ("unshare", Level::High, "makes namespaces, with privileges over them"),
+    ("ptrace", Level::Critical, "reads and changes other processes"),
+    ("process_vm_readv", Level::Critical, "reads other processes"),
+    ("process_vm_writev", Level::Critical, "changes other processes"),
+    ("pidfd_getfd", Level::Critical, "takes open files from other processes"),
+    ("bpf", Level::Critical, "loads programs into the kernel"),
+    ("perf_event_open", Level::High, "watches the kernel, with a history of holes"),
+    ("userfaultfd", Level::High, "makes races in the kernel easy to win"),
+    ("io_uring_setup", Level::High, "does input and output that no filter sees"),
+    ("io_uring_enter", Level::High, "does input and output that no filter sees"),
+    ("open_by_handle_at", Level::Critical, "opens files past directory permissions"),
+    ("init_module", Level::Critical, "loads code into the kernel"),
+    ("finit_module", Level::Critical, "loads code into the kernel"),
+    ("delete_module", Level::Critical, "removes code from the kernel"),
+    ("kexec_load", Level::Critical, "starts another kernel"),
+    ("kexec_file_load", Level::Critical, "starts another kernel"),
+    ("reboot", Level::Critical, "stops the machine"),
+    ("swapon", Level::Critical, "gives the kernel memory that others can write"),
+    ("iopl", Level::Critical, "reaches hardware"),
+    ("ioperm", Level::Critical, "reaches hardware"),
+    ("add_key", Level::High, "keeps secrets in the kernel, outside of namespaces"),
+    ("request_key", Level::High, "reaches secrets in the kernel, outside of namespaces"),
+    ("keyctl", Level::High, "reaches secrets in the kernel, outside of namespaces"),
+    ("execve", Level::High, "runs other programs"),
+    ("execveat", Level::High, "runs other programs, files without a name among them"),
+    ("chroot", Level::High, "changes the root directory, a step of many escapes"),
+    ("memfd_create", Level::Medium, "makes files without a name, which can be executed"),
+    ("socket", Level::Medium, "opens sockets"),
+    ("listen", Level::Medium, "takes connections"),
+    ("bind", Level::Medium, "gives sockets addresses"),
+    ("connect", Level::Medium, "reaches other services"),
+    ("kill", Level::Medium, "sends signals to other processes"),
+    ("personality", Level::Medium, "turns protections off, as of addresses and of memory"),
+    ("modify_ldt", Level::Medium, "an old door into the kernel"),
+    ("setuid", Level::Medium, "changes who the process is"),
+    ("setresuid", Level::Medium, "changes who the process is"),
+    ("setreuid", Level::Medium, "changes who the process is"),
+    // Learning noise: what only a slower or busier machine makes.
+    ("futex", Level::Noise, "made only when threads wait for each other"),
+    ("restart_syscall", Level::Noise, "made only when a stop interrupts a wait"),
+    ("sched_yield", Level::Noise, "made only when threads wait for each other"),
+    ("rt_sigreturn", Level::Noise, "made only when a signal arrives"),
+    ("sigreturn", Level::Noise, "made only when a signal arrives"),
+    ("clock_gettime", Level::Noise, "made only where the vDSO cannot tell the time"),
+    ("gettimeofday", Level::Noise, "made only where the vDSO cannot tell the time"),
+    ("time", Level::Noise, "made only where the vDSO cannot tell the time"),
+    ("getcpu", Level::Noise, "made only where the vDSO cannot tell the processor"),
+    ("madvise", Level::Noise, "the allocator gives memory back after a peak"),
+    ("mremap", Level::Noise, "the allocator grows large blocks"),
+    ("brk", Level::Noise, "the allocator grows the heap"),
+    ("munmap", Level::Noise, "the allocator gives memory back after a peak"),
 ];
 
 /// Where writing changes what the machine runs.
-const SYSTEM: &[&[u8]] =
-    &[b"/bin", b"/boot", b"/etc", b"/lib", b"/lib64", b"/opt", b"/sbin", b"/sys", b"/usr", b"/proc/sys"];
+const SYSTEM: &[&str] = &[
+    "/bin",
+    "/boot",
+    "/etc",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/opt",
+    "/sbin",
+    "/sys",
+    "/usr",
+    "/proc/sys",
+    "/var/spool/cron",
+    "/dev/mem",
+    "/dev/kmem",
+    "/dev/port",
+    "/dev/kvm",
+    "/dev/mapper",
+    "/dev/disk",
+];
+
+/// Sockets whose other end does as root whatever it is asked.
+const MASTERS: &[&str] = &[
+    "/run/docker.sock",
+    "/var/run/docker.sock",
+    "/run/containerd",
+    "/run/crio",
+    "/run/podman",
+    "/run/systemd/private",
+    "/run/dbus/system_bus_socket",
+];
 
 /// Files and folders that hold secrets.
-const SECRETS: &[&[u8]] =
-    &[b"/etc/shadow", b"/etc/gshadow", b"/etc/ssl/private", b"/root/.ssh", b"/etc/ssh", b"/etc/sudoers"];
+const SECRETS: &[&str] = &[
+    "/etc/shadow",
+    "/etc/gshadow",
+    "/etc/ssl/private",
+    "/etc/pki/tls/private",
+    "/root/.ssh",
+    "/etc/ssh",
+    "/etc/sudoers",
+    "/etc/sudoers.d",
+    "/run/secrets",
+    "/var/run/secrets",
+    "/etc/kubernetes",
+    "/etc/krb5.keytab",
+    "/proc/kcore",
+];
+
+/// Endings and folders of files that hold secrets, wherever they are.
+const SECRET_NAMES: &[&str] =
+    &[".key", ".pem", ".p12", ".pfx", ".keytab", ".jks", "/id_rsa", "/id_ed25519", "/id_ecdsa", "/.netrc", "/.pgpass"];
+
+/// Folders of secrets in any home directory.
+const SECRET_FOLDERS: &[&str] = &["/.ssh/", "/.aws/", "/.gnupg/", "/.kube/", "/.docker/"];
+
+/// Where everybody writes.
+const SCRATCH: &[&str] = &["/tmp", "/var/tmp", "/dev/shm", "/var/log", "/var/cache"];
+
+/// Devices without power.
+const HARMLESS: &[&str] =
+    &["/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/pts", "/dev/random", "/dev/urandom", "/dev/ptmx"];
+
+/// The grade of a capability.
+#[must_use]
+pub fn capability(name: &str) -> Grade {
+    let row = CAPABILITIES.iter().find(|(known, ..)| known.name() == name);
+    row.map_or((Level::Medium, "a right that other processes lack"), |&(_, level, why)| (level, why))
+}
+
+/// The grade of a system call.
+#[must_use]
+pub fn call(name: &str) -> Grade {
+    let row = CALLS.iter().find(|(known, ..)| *known == name);
+    row.map_or((Level::Low, "not known of any escape"), |&(_, level, why)| (level, why))
+}
+
+/// The grade of one access, by its name ([`Access::NAMES`]), to the file or pattern with this text.
+#[must_use]
+pub fn file(path: &str, access: &str) -> Grade {
+    match access {
+        "exec" => (Level::High, "runs another program"),
+        "connect" if below(path, MASTERS) => (Level::Critical, "the other end does as root whatever it is asked"),
+        "connect" => (Level::Medium, "reaches another service"),
+        "map-exec" if below(path, SCRATCH) => (Level::High, "runs code from where everybody writes"),
+        "map-exec" => (Level::Medium, "runs code of another file"),
+        "read" if secret(path) => (Level::High, "may hold secrets"),
+        "read" | "list" | "stat" | "getxattr" | "lock" => (Level::Low, "looks without changing"),
+        _ if below(path, HARMLESS) => (Level::Low, "a device without power"),
+        _ if below(path, SYSTEM) => (Level::Critical, "changes what the machine runs"),
+        _ if secret(path) => (Level::Critical, "changes secrets"),
+        _ if below(path, SCRATCH) => (Level::Low, "writes where everybody writes"),
+        _ => (Level::Medium, "changes files"),
+    }
+}
+
+fn below(path: &str, places: &[&str]) -> bool {
+    places.iter().any(|place| path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+}
+
+fn secret(path: &str) -> bool {
+    below(path, SECRETS)
+        || SECRET_NAMES.iter().any(|ending| path.ends_with(ending))
+        || SECRET_FOLDERS.iter().any(|folder| path.contains(folder))
+}
 
 /// What deserves a second look in `needs`, capabilities first.
 #[must_use]
@@ -67,7 +254,8 @@ pub fn risks(needs: &Needs<'_>) -> Vec<Risk> {
 }
 
 fn capabilities(needs: &Needs<'_>) -> impl Iterator<Item = Risk> {
-    CAPABILITIES.iter().filter_map(|&(capability, why)| {
+    let listed = CAPABILITIES.iter().filter(|(_, level, _)| *level == Level::Critical);
+    listed.filter_map(|&(capability, _, why)| {
         let need = needs.capabilities.iter().find(|need| need.capability == capability && need.standing.granted())?;
         let sure = if need.standing == Standing::Needed { "" } else { " (likely)" };
         Some(Risk { what: format!("{}{sure}", capability.name()), why })
@@ -75,7 +263,9 @@ fn capabilities(needs: &Needs<'_>) -> impl Iterator<Item = Risk> {
 }
 
 fn calls(needs: &Needs<'_>) -> impl Iterator<Item = Risk> {
-    CALLS.iter().filter_map(|&(name, why)| {
+    // That a workload executes itself into being says nothing.
+    let listed = CALLS.iter().filter(|(name, level, _)| *level >= Level::High && !name.starts_with("exec"));
+    listed.filter_map(|&(name, _, why)| {
         let made = needs.syscalls.values().any(|calls| calls.keys().any(|call| call.name() == Some(name)));
         made.then(|| Risk { what: name.to_owned(), why })
     })
@@ -89,15 +279,13 @@ fn files(needs: &Needs<'_>) -> impl Iterator<Item = Risk> {
         (Access::READ, SECRETS, "reads", "may hold secrets"),
     ];
     kinds.into_iter().filter_map(|(access, places, verb, why)| {
-        let below =
-            |path: &AbsPath| places.iter().any(|place| AbsPath::new(place).is_ok_and(|place| path.starts_with(&place)));
         let paths = needs.files.iter().filter(|need| need.access.intersects(access));
         let mut paths = paths
             .filter_map(|need| match &need.pattern {
                 Pattern::Literal(path) => Some(path),
                 Pattern::General(_) => None,
             })
-            .filter(|path| below(path));
+            .filter(|path| below(&path.to_string(), places));
         let first = paths.next()?;
         let more = match paths.count() {
             0 => String::new(),

@@ -43,6 +43,7 @@ fn help_of_the_program() {
     Commands:
       render       Write the profiles of a record again, without running the workload
       merge        Join records into one; a run that is in several of them counts once
+      diff         Compare two records, or two policies of one kind: what is new, graded by risk
       completions  Print the completions for a shell
       man          Print the manual page
 
@@ -109,6 +110,7 @@ fn help_of_the_program() {
       learn --until-quiet 30s -- redis-server
       learn render nginx.learned/learned.json --format seccomp -o -
       learn merge a.json b.json -o all.json
+      learn diff old.learned new.learned     what the new release needs anew, graded by risk
     ");
 }
 

@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("infer", &["record", "fact", "abi", "path"]),
     ("policy", &["infer", "fact", "abi", "path"]),
     ("render", &["policy", "infer", "fact", "abi", "path"]),
-    ("diff", &["policy", "record", "fact", "abi", "path"]),
+    ("diff", &["render", "policy", "infer", "record", "fact", "abi", "path"]),
     ("check", &["policy", "record", "fact", "abi", "path"]),
 ];
 

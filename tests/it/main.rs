@@ -9,6 +9,7 @@
 )]
 
 mod cli;
+mod diff;
 mod laws;
 mod layers;
 mod nginx;

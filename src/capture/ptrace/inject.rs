@@ -40,7 +40,7 @@ pub enum Borrowed {
 ///
 /// # Errors
 /// When registers or memory cannot be changed: the new task will not be traced.
-pub fn borrow_untraced(view: View, call: &Call, clone3: bool) -> io::Result<Option<Borrowed>> {
+pub fn borrow_untraced(view: View<'_>, call: &Call, clone3: bool) -> io::Result<Option<Borrowed>> {
     let [first, ..] = call.args;
     if !clone3 {
         if first & CLONE_UNTRACED == 0 {

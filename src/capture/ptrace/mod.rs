@@ -7,6 +7,8 @@ pub mod filter;
 
 mod inject;
 mod pace;
+mod paths;
+mod seat;
 mod signals;
 mod start;
 mod stop;
@@ -25,6 +27,8 @@ use nix::unistd::{Pid, getpgid, getpgrp, getpid};
 
 use self::inject::{Borrowed, Installation};
 use self::pace::Pace;
+use self::paths::Paths;
+use self::seat::Seat;
 use self::signals::{Action, Signals};
 use self::stop::{Birth, Stop};
 use self::sys::{Resume, SyscallOp};
@@ -74,7 +78,8 @@ impl Backend for Ptrace {
         nix::unistd::write(&held.gate, b"!").map_err(|errno| system("release the workload")(errno.into()))?;
         drop(held.gate);
 
-        let mut tracer = Tracer::new(held.tid, self.thin_after, sink);
+        let paths = Paths::new();
+        let mut tracer = Tracer::new(held.tid, self.thin_after, &paths, sink);
         if confined {
             tracer.confine();
         }
@@ -94,12 +99,13 @@ impl Backend for Ptrace {
 
 struct Tracer<'a> {
     sink: &'a mut dyn Sink,
+    paths: &'a Paths,
     root: Tid,
     tasks: Tasks,
     signals: Signals,
     heat: Heat,
-    /// `None` when the learner may not change its scheduling policy back and forth.
-    pace: Option<Pace>,
+    /// `None` when the learner may not move back and forth.
+    pace: Option<(Pace, Seat)>,
     /// How many filters the learner itself lives under, and so each task at first.
     filters: Option<u32>,
     root_ended: Option<Ended>,
@@ -110,21 +116,22 @@ struct Tracer<'a> {
 }
 
 impl<'a> Tracer<'a> {
-    fn new(root: Tid, thin_after: Option<u32>, sink: &'a mut dyn Sink) -> Self {
+    fn new(root: Tid, thin_after: Option<u32>, paths: &'a Paths, sink: &'a mut dyn Sink) -> Self {
         let mut tracer = Self {
             sink,
+            paths,
             root,
             tasks: Tasks::default(),
             signals: Signals::default(),
             heat: Heat::new(thin_after),
-            pace: sys::may_change_policy(view::may_raise_priority()).then(|| Pace::new(Instant::now())),
+            pace: Seat::new(view::may_raise_priority()).map(|seat| (Pace::new(Instant::now()), seat)),
             filters: view::filters(getpid_tid()),
             root_ended: None,
             executed: None,
             confined: false,
         };
         tracer.tasks.insert(root, Task::new(root, None));
-        tracer.sink.born(root, Origin::Root, &View { tid: root, process: root });
+        tracer.sink.born(root, Origin::Root, &View { tid: root, process: root, paths });
         tracer
     }
 
@@ -154,7 +161,7 @@ impl<'a> Tracer<'a> {
             self.attend();
             match sys::wait() {
                 Ok((tid, status)) => {
-                    self.keep_pace();
+                    self.keep_pace(tid);
                     self.dispatch(tid, Stop::of_status(status));
                 }
                 Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
@@ -166,11 +173,13 @@ impl<'a> Tracer<'a> {
     }
 
     /// Keeps stops cheap.
-    fn keep_pace(&mut self) {
-        if let Some(pace) = &mut self.pace
-            && let Some(policy) = pace.stop(Instant::now)
-            && sys::set_policy(policy).is_err()
-        {
+    fn keep_pace(&mut self, tid: Tid) {
+        let Some((pace, seat)) = &mut self.pace else { return };
+        let moved = match pace.stop(Instant::now) {
+            Some(elsewhere) => seat.take(elsewhere, tid),
+            None => seat.follow(tid),
+        };
+        if moved.is_err() {
             self.pace = None; // Not without the privilege to go back.
         }
     }
@@ -236,7 +245,7 @@ impl<'a> Tracer<'a> {
             }
             return;
         };
-        let view = View { tid, process: task.process };
+        let view = View { tid, process: task.process, paths: self.paths };
         if task.thinned == Thinned::Synced
             && !matches!(stop, Stop::Birth(_))
             && let Some(task) = self.tasks.get_mut(tid)
@@ -287,7 +296,7 @@ impl<'a> Tracer<'a> {
         self.adopt_orphans();
     }
 
-    fn syscall(&mut self, task: &Task, view: View) {
+    fn syscall(&mut self, task: &Task, view: View<'_>) {
         let Ok(info) = sys::syscall_info(view.tid) else { return };
         match info.op {
             SyscallOp::Entry { number, args } => {
@@ -322,7 +331,7 @@ impl<'a> Tracer<'a> {
 
     /// Installs a filter in a task that stands at the entry of a native call. Returns whether the stop is used up: the
     /// task goes on and enters its call again.
-    fn thin(&mut self, view: View) -> bool {
+    fn thin(&mut self, view: View<'_>) -> bool {
         let known = self.sink.known();
         if known.calls.is_empty() {
             return false;
@@ -355,7 +364,7 @@ impl<'a> Tracer<'a> {
         true
     }
 
-    fn mark(&mut self, view: View, own: Thinned, others: Thinned) {
+    fn mark(&mut self, view: View<'_>, own: Thinned, others: Thinned) {
         for sibling in self.tasks.siblings(view.process, view.tid) {
             if let Some(task) = self.tasks.get_mut(sibling) {
                 task.thinned = others;
@@ -366,7 +375,7 @@ impl<'a> Tracer<'a> {
         }
     }
 
-    fn entered(&mut self, view: View, arch: u32, number: u64, args: [u64; 6]) {
+    fn entered(&mut self, view: View<'_>, arch: u32, number: u64, args: [u64; 6]) {
         let Some((abi, number)) = Abi::of_call(arch, number) else {
             self.sink.lost(Loss::ForeignArch(arch));
             return;
@@ -387,7 +396,7 @@ impl<'a> Tracer<'a> {
     }
 
     /// Lets become of a call that the workload's confinement stopped what the sink says.
-    fn denied(&mut self, view: View, arch: u32, number: u64, args: [u64; 6], data: u32) {
+    fn denied(&mut self, view: View<'_>, arch: u32, number: u64, args: [u64; 6], data: u32) {
         if self.executed.is_none() {
             return; // What confines it is still being put up.
         }
@@ -408,7 +417,7 @@ impl<'a> Tracer<'a> {
         };
     }
 
-    fn left(&mut self, view: View, value: i64, failed: bool) {
+    fn left(&mut self, view: View<'_>, value: i64, failed: bool) {
         let Some(task) = self.tasks.get_mut(view.tid) else { return };
         let phase = std::mem::replace(&mut task.phase, Phase::Running);
         if let Some(borrowed) = task.borrowed.take() {
@@ -430,7 +439,7 @@ impl<'a> Tracer<'a> {
     }
 
     /// Sees to it that the task which a clone makes is traced.
-    fn keep_traced(&mut self, view: View, call: &Call) -> Option<Borrowed> {
+    fn keep_traced(&mut self, view: View<'_>, call: &Call) -> Option<Borrowed> {
         let (clone, clone3) = call.abi.clone_numbers();
         if call.number != clone && call.number != clone3 {
             return None;
@@ -466,7 +475,7 @@ impl<'a> Tracer<'a> {
         };
         self.tasks.insert(child, Task { borrowed, thinned, ..task });
         let origin = if thread { Origin::Thread(parent) } else { Origin::Process(parent) };
-        self.sink.born(child, origin, &View { tid: child, process: task.process });
+        self.sink.born(child, origin, &View { tid: child, process: task.process, paths: self.paths });
         if stands {
             self.begin_or_continue(child);
         }
@@ -494,13 +503,13 @@ impl<'a> Tracer<'a> {
     fn adopt_alone(&mut self, child: Tid) {
         self.tasks.unpark(child);
         self.tasks.insert(child, Task::new(child, None));
-        self.sink.born(child, Origin::Process(self.root), &View { tid: child, process: child });
+        self.sink.born(child, Origin::Process(self.root), &View { tid: child, process: child, paths: self.paths });
         self.begin_or_continue(child);
     }
 
     /// execve succeeded. When another thread than the first one made it, the thread takes over the process's id and
     /// every other thread is gone.
-    fn exec(&mut self, view: View) {
+    fn exec(&mut self, view: View<'_>) {
         let tid = view.tid;
         let former = sys::event_message(tid).unwrap_or(tid);
         if former != tid
@@ -516,6 +525,10 @@ impl<'a> Tracer<'a> {
             self.executed.get_or_insert_with(Instant::now);
         }
         self.sink.exec(tid, former, &view);
+        // The call cannot fail any more: a task with a filter needs not stop at its end.
+        if self.tasks.get(tid).is_some_and(|task| task.thinned.filtered()) {
+            self.left(view, 0, false);
+        }
         self.go(tid, 0);
     }
 
@@ -544,7 +557,7 @@ impl<'a> Tracer<'a> {
         }
     }
 
-    fn deliver(&mut self, view: View, signal: i32) {
+    fn deliver(&mut self, view: View<'_>, signal: i32) {
         if sys::HANDLED.contains(&signal)
             && self.tasks.top_processes().contains(&view.process)
             && let Ok(Some(sender)) = sys::signal_sender(view.tid)

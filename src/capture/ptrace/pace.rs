@@ -1,10 +1,10 @@
-//! Under which scheduling policy the tracer runs. Pure decisions.
+//! Where the tracer runs. Pure decisions.
 //!
 //! A stop costs two wake-ups, and waking an idle processor costs several times a switch on the same one. The scheduler
-//! spreads tracer and tracee over two processors whenever one is idle, wherever the tracer pins itself; it leaves the
-//! tracee where it is only while the tracer runs as `SCHED_IDLE` (`sched(7)`), since a processor with nothing but such
-//! tasks counts as idle. On a busy machine the same policy starves the tracer. So both are tried, by the time that a
-//! stop takes, and the better one is kept for a while. The workload's own scheduling is never touched.
+//! spreads tracer and tracee over two processors whenever one is idle. It leaves the tracee where it is only while the
+//! tracer is pinned there and runs as `SCHED_IDLE` (`sched(7)`), since a processor with nothing but such tasks counts as
+//! idle. On a busy machine, or in a tree that is really parallel, that starves the tracer. So both are tried, by the
+//! time that a stop takes, and the better one is kept for a while. The workload's own scheduling is never touched.
 
 use std::time::{Duration, Instant};
 
@@ -15,43 +15,43 @@ const KEEP: u32 = 32;
 /// The longest such time.
 const KEEP_LIMIT: u32 = 4096;
 
-/// The tracer's scheduling policy.
+/// Where the tracer runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Policy {
+pub enum Place {
     /// As it was started.
-    Normal,
-    /// `SCHED_IDLE`.
-    Idle,
+    Anywhere,
+    /// On the processor of the task that stopped last, as `SCHED_IDLE`.
+    Beside,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    Trying(Policy),
+    Trying(Place),
     Keeping { until: u32, expected: Duration },
 }
 
-/// Which policy makes stops cheaper at present.
+/// Where stops are cheaper at present.
 #[derive(Debug)]
 pub struct Pace {
-    policy: Policy,
+    place: Place,
     state: State,
     stops: u32,
     began: Instant,
-    normal: Duration,
+    anywhere: Duration,
     /// How long the winner is kept; doubled each time that trying did not pay.
     keep: u32,
 }
 
 impl Pace {
-    /// Begins with the normal policy.
+    /// Begins where it was started.
     #[must_use]
     pub const fn new(now: Instant) -> Self {
-        let state = State::Trying(Policy::Normal);
-        Self { policy: Policy::Normal, state, stops: 0, began: now, normal: Duration::ZERO, keep: KEEP }
+        let state = State::Trying(Place::Anywhere);
+        Self { place: Place::Anywhere, state, stops: 0, began: now, anywhere: Duration::ZERO, keep: KEEP }
     }
 
-    /// A task stopped. Returns the policy to change to, if any; the clock is asked once a trial.
-    pub fn stop(&mut self, clock: impl FnOnce() -> Instant) -> Option<Policy> {
+    /// A task stopped. Returns where to go, if anywhere; `Beside` again when the tracee has moved; the clock is asked once a trial.
+    pub fn stop(&mut self, clock: impl FnOnce() -> Instant) -> Option<Place> {
         self.stops += 1;
         if !self.stops.is_multiple_of(TRIAL) {
             return None;
@@ -60,32 +60,33 @@ impl Pace {
         let took = now.duration_since(self.began);
         self.began = now;
         match self.state {
-            State::Trying(Policy::Normal) => {
-                self.normal = took;
-                self.state = State::Trying(Policy::Idle);
-                self.change(Policy::Idle)
+            State::Trying(Place::Anywhere) => {
+                self.anywhere = took;
+                self.state = State::Trying(Place::Beside);
+                self.change(Place::Beside)
             }
-            State::Trying(Policy::Idle) => {
-                let better = took * 10 < self.normal * 9;
+            State::Trying(Place::Beside) => {
+                let better = took * 10 < self.anywhere * 9;
                 self.keep = if better { KEEP } else { (self.keep * 2).min(KEEP_LIMIT) };
-                let (policy, expected) = if better { (Policy::Idle, took) } else { (Policy::Normal, self.normal) };
+                let (place, expected) = if better { (Place::Beside, took) } else { (Place::Anywhere, self.anywhere) };
                 self.state = State::Keeping { until: self.stops.wrapping_add(self.keep * TRIAL), expected };
-                self.change(policy)
+                self.change(place)
             }
             State::Keeping { until, expected } => {
                 // Starving shows at once; a cheaper way is looked for in due time.
-                let starved = self.policy == Policy::Idle && took > expected * 4;
+                let starved = self.place == Place::Beside && took > expected * 4;
                 if !starved && self.stops != until {
-                    return None;
+                    let moved = self.place == Place::Beside && took * 4 > expected * 5;
+                    return moved.then_some(Place::Beside);
                 }
-                self.state = State::Trying(Policy::Normal);
-                self.change(Policy::Normal)
+                self.state = State::Trying(Place::Anywhere);
+                self.change(Place::Anywhere)
             }
         }
     }
 
-    fn change(&mut self, policy: Policy) -> Option<Policy> {
-        (std::mem::replace(&mut self.policy, policy) != policy).then_some(policy)
+    fn change(&mut self, place: Place) -> Option<Place> {
+        (std::mem::replace(&mut self.place, place) != place).then_some(place)
     }
 }
 
@@ -93,18 +94,18 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// Runs stops that take these times under each policy; returns how many ran as `SCHED_IDLE`.
+    /// Runs stops that take these times at each place; returns how many ran beside the tracee.
     fn run(stops: u32, normal: u64, idle: u64) -> u32 {
         let mut now = Instant::now();
         let mut pace = Pace::new(now);
-        let mut as_idle = 0;
+        let mut beside = 0;
         for _ in 0..stops {
-            let cost = if pace.policy == Policy::Idle { idle } else { normal };
-            as_idle += u32::from(pace.policy == Policy::Idle);
+            let cost = if pace.place == Place::Beside { idle } else { normal };
+            beside += u32::from(pace.place == Place::Beside);
             now += Duration::from_micros(cost);
             pace.stop(|| now);
         }
-        as_idle
+        beside
     }
 
     #[test]
@@ -124,8 +125,8 @@ mod tests {
         let mut stops_until_normal = |cost: [u64; 2]| {
             (0..100_000)
                 .find(|_| {
-                    now += Duration::from_micros(cost[usize::from(pace.policy == Policy::Idle)]);
-                    pace.stop(|| now) == Some(Policy::Normal)
+                    now += Duration::from_micros(cost[usize::from(pace.place == Place::Beside)]);
+                    pace.stop(|| now) == Some(Place::Anywhere)
                 })
                 .unwrap()
         };

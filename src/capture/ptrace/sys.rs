@@ -10,7 +10,6 @@ use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-use super::pace::Policy;
 use crate::capture::Workload;
 use crate::capture::confine::{self, Instruction};
 use crate::event::Tid;
@@ -484,21 +483,15 @@ pub fn may_change_policy(privileged: bool) -> bool {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` outlives the call.
     unsafe { libc::getrlimit(libc::RLIMIT_NICE, &raw mut limit) };
-    normal
-        && (privileged || limit.rlim_cur >= 20)
-        && set_policy(Policy::Idle).is_ok()
-        && set_policy(Policy::Normal).is_ok()
+    normal && (privileged || limit.rlim_cur >= 20) && set_idle(true).is_ok() && set_idle(false).is_ok()
 }
 
-/// Changes the learner's own scheduling policy.
+/// Makes the learner `SCHED_IDLE` (`sched(7)`), or normal again.
 ///
 /// # Errors
 /// `EPERM` when that is not allowed.
-pub fn set_policy(policy: Policy) -> io::Result<()> {
-    let policy = match policy {
-        Policy::Normal => libc::SCHED_OTHER,
-        Policy::Idle => libc::SCHED_IDLE,
-    };
+pub fn set_idle(idle: bool) -> io::Result<()> {
+    let policy = if idle { libc::SCHED_IDLE } else { libc::SCHED_OTHER };
     let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: `parameters` outlives the call.
     checked(unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) }.into()).map(drop)

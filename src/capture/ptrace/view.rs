@@ -6,11 +6,13 @@ use std::io::{self, IoSliceMut, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
-use super::{sys, walk};
+use super::paths::Paths;
+use super::sys;
 use crate::event::{Base, Credentials, Descriptor, Inode, Mapping, Resolved, SocketInfo, Target, TaskView, Tid};
 use crate::path::AbsPath;
 
@@ -20,21 +22,57 @@ const CAP_SYS_NICE: u64 = 1 << 23;
 /// `BINPRM_BUF_SIZE`: how much of a script the kernel looks at.
 const SCRIPT_LINE: u64 = 256;
 const PROC_LIMIT: u64 = 64 * 1024;
+/// Most texts of `/proc` fit in so many bytes, so that one `read(2)` brings them.
+const PROC_USUAL: usize = 4096;
 
 /// Looks at one task that stands still.
 #[derive(Clone, Copy, Debug)]
-pub struct View {
+pub struct View<'a> {
     /// The task.
     pub tid: Tid,
     /// Its process.
     pub process: Tid,
+    /// What is known of the paths that tasks use.
+    pub paths: &'a Paths,
 }
 
 fn errno(errno: i32) -> io::Error {
     io::Error::from_raw_os_error(errno)
 }
 
-impl View {
+fn below(outside: &str, path: &AbsPath) -> PathBuf {
+    let mut inside = outside.as_bytes().to_vec();
+    inside.extend_from_slice(path.as_bytes());
+    PathBuf::from(OsString::from_vec(inside))
+}
+
+/// A kind of namespace (`namespaces(7)`).
+#[derive(Clone, Copy)]
+enum Namespace {
+    Mount,
+    Pid,
+    User,
+}
+
+impl Namespace {
+    /// The inode number of a process's own one; `None` when it cannot be asked.
+    fn of(self, process: &str) -> Option<u64> {
+        let name = match self {
+            Self::Mount => "mnt",
+            Self::Pid => "pid",
+            Self::User => "user",
+        };
+        fs::metadata(format!("/proc/{process}/ns/{name}")).map(|found| found.ino()).ok()
+    }
+
+    /// That of the learner, which never leaves it.
+    fn own(self) -> Option<u64> {
+        static OWN: [OnceLock<Option<u64>>; 3] = [const { OnceLock::new() }; 3];
+        OWN.get(self as usize).and_then(|own| *own.get_or_init(|| self.of("self")))
+    }
+}
+
+impl View<'_> {
     fn path(self, name: &str) -> String {
         format!("/proc/{}/{name}", self.tid.0)
     }
@@ -50,23 +88,20 @@ impl View {
     /// Where the learner finds a file of which the kernel told it this path: in its own mount namespace as it stands,
     /// in another one below the task's root.
     fn reachable(self, path: &AbsPath) -> PathBuf {
-        let namespace = |process: &str| fs::metadata(format!("/proc/{process}/ns/mnt")).map(|found| found.ino()).ok();
-        let mut inside = Vec::new();
-        if namespace(&self.tid.0.to_string()) != namespace("self") {
-            inside = self.path("root").into_bytes();
-        }
-        inside.extend_from_slice(path.as_bytes());
-        PathBuf::from(OsString::from_vec(inside))
+        below(&self.outside(), path)
     }
 
-    /// The inode of a mapped file; its device and inode number must be those that the kernel printed.
-    fn mapped_inode(self, path: &AbsPath, number: u64) -> Option<Inode> {
-        let found = fs::metadata(self.reachable(path)).ok().filter(|found| found.ino() == number)?;
-        Some(inode(&found))
+    /// What stands before a path of the task's mount namespace; nothing when that is the learner's own.
+    fn outside(self) -> String {
+        if self.namespace(Namespace::Mount) == Namespace::Mount.own() { String::new() } else { self.path("root") }
+    }
+
+    fn namespace(self, kind: Namespace) -> Option<u64> {
+        kind.of(&self.tid.0.to_string())
     }
 }
 
-impl TaskView for View {
+impl TaskView for View<'_> {
     fn read(&self, address: u64, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);
@@ -106,10 +141,7 @@ impl TaskView for View {
             if error.raw_os_error() == Some(libc::ENOENT) { errno(libc::EBADF) } else { error }
         };
         let (target, inode) = self.target(&format!("fd/{fd}")).map_err(missing)?;
-        let info = fs::read_to_string(self.path(&format!("fdinfo/{fd}"))).map_err(missing)?;
-        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
-        let flags = flags.and_then(|flags| i32::from_str_radix(flags.trim(), 8).ok()).unwrap_or_default();
-        Ok(Descriptor { target, inode, flags })
+        Ok(Descriptor { target, inode })
     }
 
     fn socket(&self, fd: i32) -> io::Result<SocketInfo> {
@@ -124,7 +156,7 @@ impl TaskView for View {
     }
 
     fn resolve(&self, base: Base, path: &[u8], follow: bool) -> io::Result<Resolved> {
-        walk::resolve(self.tid, base, path, follow)
+        self.paths.resolve(self.tid, base, path, follow)
     }
 
     fn interpreter(&self, script: &AbsPath) -> io::Result<Resolved> {
@@ -142,21 +174,30 @@ impl TaskView for View {
     }
 
     fn mappings(&self, start: u64, end: u64) -> io::Result<Vec<Mapping>> {
-        let maps = fs::read(self.path("maps"))?;
+        let maps = read_bounded(&self.path("maps"), u64::MAX)?;
         let overlaps = |line: &MapLine<'_>| line.start < end && start < line.end;
-        let lines = maps.split(|&byte| byte == b'\n').filter_map(map_line).filter(overlaps);
-        let mapping = |line: MapLine<'_>| {
+        let outside = self.outside();
+        let mut found: Vec<Mapping> = Vec::new();
+        for line in maps.split(|&byte| byte == b'\n').filter_map(map_line).filter(overlaps) {
             let bytes = line.path.strip_suffix(b" (deleted)").unwrap_or(line.path);
-            let path = AbsPath::new(&unescape_newlines(bytes)).ok()?;
-            let inode = self.mapped_inode(&path, line.inode);
-            Some(Mapping { start: line.start, end: line.end, executable: line.executable, path, inode })
-        };
-        Ok(lines.filter_map(mapping).collect())
+            let Ok(path) = AbsPath::new(&unescape_newlines(bytes)) else { continue };
+            let inode = match found.last() {
+                Some(last) if last.path == path && last.inode.is_none_or(|inode| inode.id.1 == line.inode) => {
+                    last.inode
+                }
+                // Its inode number must be the one that the kernel printed.
+                _ => fs::metadata(below(&outside, &path))
+                    .ok()
+                    .filter(|found| found.ino() == line.inode)
+                    .map(|found| inode(&found)),
+            };
+            found.push(Mapping { start: line.start, end: line.end, executable: line.executable, path, inode });
+        }
+        Ok(found)
     }
 
     fn process(&self, pid: i32) -> io::Result<Credentials> {
-        let namespace = |process: &str| fs::metadata(format!("/proc/{process}/ns/pid")).map(|found| found.ino());
-        if namespace(&self.tid.0.to_string())? != namespace("self")? {
+        if self.namespace(Namespace::Pid).is_none_or(|own| Some(own) != Namespace::Pid.own()) {
             return Err(errno(libc::ESRCH));
         }
         credentials_of(Tid(pid)).map_err(|_| errno(libc::ESRCH))
@@ -194,7 +235,7 @@ pub(super) fn may_raise_priority() -> bool {
 }
 
 fn read_bounded(path: &str, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(PROC_USUAL);
     fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
@@ -229,10 +270,10 @@ pub(super) fn target(text: &[u8], inode: &Inode) -> Target {
 }
 
 fn credentials_of(tid: Tid) -> io::Result<Credentials> {
-    let status = fs::read_to_string(format!("/proc/{}/status", tid.0))?;
-    let namespace = |process: &str| fs::metadata(format!("/proc/{process}/ns/user")).map(|found| found.ino()).ok();
-    let foreign = namespace(&tid.0.to_string()).is_some_and(|own| Some(own) != namespace("self"));
-    Ok(Credentials { foreign_user_namespace: foreign, ..parse_status(&status) })
+    let task = tid.0.to_string();
+    let status = read_bounded(&format!("/proc/{task}/status"), PROC_LIMIT)?;
+    let foreign_user_namespace = Namespace::User.of(&task).is_some_and(|own| Some(own) != Namespace::User.own());
+    Ok(Credentials { foreign_user_namespace, ..parse_status(&String::from_utf8_lossy(&status)) })
 }
 
 /// Reads the credentials out of a `/proc/TID/status` text (`proc_pid_status(5)`).

@@ -19,12 +19,19 @@ use crate::path::AbsPath;
 
 /// `MAXSYMLINKS` of the kernel.
 const LINKS_LIMIT: usize = 40;
-const PATH_MAX: usize = 4096;
+pub(super) const PATH_MAX: usize = 4096;
 /// The inode number of the root of a proc file system.
 const PROC_ROOT: u64 = 1;
 
+/// What a walk found.
+pub(super) struct Walked {
+    pub(super) found: Resolved,
+    /// Whether it depends on who walks: it led through `/proc/self` or a link to an open file.
+    pub(super) personal: bool,
+}
+
 /// Follows `path` for `tid`; see [`crate::event::TaskView::resolve`].
-pub(super) fn resolve(tid: Tid, base: Base, path: &[u8], follow: bool) -> io::Result<Resolved> {
+pub(super) fn follow(tid: Tid, base: Base, path: &[u8], follow: bool) -> io::Result<Walked> {
     if path.len() >= PATH_MAX {
         return Err(errno(libc::ENAMETOOLONG));
     }
@@ -36,10 +43,16 @@ pub(super) fn resolve(tid: Tid, base: Base, path: &[u8], follow: bool) -> io::Re
     };
     let here = Place::open_link(tid, &start)?;
     if path.is_empty() {
-        return Ok(Resolved { path: here.path, inode: Some(here.inode), searched: Vec::new() });
+        let found = Resolved { path: here.path, inode: Some(here.inode), searched: Vec::new() };
+        return Ok(Walked { found, personal: true });
     }
-    let walk = Walk { tid, here, rest: components(path), links: 0, searched: Vec::new() };
+    let walk = Walk { tid, here, rest: components(path), links: 0, searched: Vec::new(), personal: false };
     walk.run(follow || path.ends_with(b"/"))
+}
+
+/// The same without what it depends on.
+pub(super) fn resolve(tid: Tid, base: Base, path: &[u8], last: bool) -> io::Result<Resolved> {
+    follow(tid, base, path, last).map(|walked| walked.found)
 }
 
 fn errno(errno: i32) -> io::Error {
@@ -101,10 +114,11 @@ struct Walk {
     rest: VecDeque<Vec<u8>>,
     links: usize,
     searched: Vec<Searched>,
+    personal: bool,
 }
 
 impl Walk {
-    fn run(mut self, follow: bool) -> io::Result<Resolved> {
+    fn run(mut self, follow: bool) -> io::Result<Walked> {
         while let Some(name) = self.rest.pop_front() {
             if !self.here.inode.is_dir() {
                 return Err(errno(libc::ENOTDIR));
@@ -117,7 +131,8 @@ impl Walk {
             }
             let (fd, inode) = match self.here.entry(&name, false) {
                 Err(error) if last && error.raw_os_error() == Some(libc::ENOENT) => {
-                    return Ok(Resolved { path: self.join(&name)?, inode: None, searched: self.searched });
+                    let found = Resolved { path: self.join(&name)?, inode: None, searched: self.searched };
+                    return Ok(Walked { found, personal: self.personal });
                 }
                 found => found?,
             };
@@ -127,7 +142,8 @@ impl Walk {
                 self.here = Place { path: self.join(&name)?, fd, inode };
             }
         }
-        Ok(Resolved { path: self.here.path, inode: Some(self.here.inode), searched: self.searched })
+        let found = Resolved { path: self.here.path, inode: Some(self.here.inode), searched: self.searched };
+        Ok(Walked { found, personal: self.personal })
     }
 
     fn join(&self, name: &[u8]) -> io::Result<AbsPath> {
@@ -151,6 +167,7 @@ impl Walk {
         }
         let mut text = readlinkat(link, "")?.into_vec();
         if self.here.in_proc() {
+            self.personal = true;
             let at_root = self.here.inode.id.1 == PROC_ROOT;
             match name {
                 b"self" if at_root => text = self.own_pid(false)?,

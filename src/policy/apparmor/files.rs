@@ -53,18 +53,19 @@ impl Permissions {
     ];
 
     /// What each kind of access asks for (`security/apparmor/lsm.c`): looking at a file asks for nothing, and neither
-    /// does the old name of a hard link.
+    /// does the old name of a hard link. Appending asks for `w`: `a` lets a file be opened, but the kernel asks again at
+    /// each write what opening did not grant (`aa_file_perm()`), and that is `w`.
     #[must_use]
     pub fn for_access(access: Access) -> Self {
         const ASKED: [(Access, Permissions); 11] = [
             (Access::READ.union(Access::LIST), Permissions::READ),
-            (Access::WRITE.union(Access::CREATE).union(Access::REMOVE), Permissions::WRITE),
+            (Access::WRITE.union(Access::APPEND), Permissions::WRITE),
+            (Access::CREATE.union(Access::REMOVE), Permissions::WRITE),
             (Access::RENAME_TO, Permissions::WRITE),
             (Access::RENAME_FROM, Permissions::READ.union(Permissions::WRITE)),
             (Access::CHMOD.union(Access::CHOWN), Permissions::WRITE),
             (Access::UTIME.union(Access::SETXATTR), Permissions::WRITE),
             (Access::CONNECT, Permissions::READ.union(Permissions::WRITE)),
-            (Access::APPEND, Permissions::APPEND),
             (Access::LINK, Permissions::LINK),
             (Access::LOCK, Permissions::LOCK),
             (Access::MAP_EXEC, Permissions::MAP),
@@ -129,7 +130,7 @@ mod tests {
             (Access::STAT | Access::GETXATTR | Access::LINK_TARGET, ""),
             (Access::READ, "r"),
             (Access::LIST, "r"),
-            (Access::APPEND, "a"),
+            (Access::APPEND, "w"),
             (Access::APPEND | Access::CREATE, "w"),
             (Access::RENAME_FROM, "rw"),
             (Access::RENAME_TO, "w"),
@@ -168,10 +169,10 @@ mod tests {
         let appended = rule(&need(Access::WRITE | Access::APPEND, Access::WRITE));
         assert_eq!((appended.anybody, appended.owner), (Permissions::WRITE, Permissions::empty()));
         let raised = rule(&need(Access::WRITE | Access::APPEND, Access::APPEND));
-        assert_eq!((raised.anybody, raised.owner), (Permissions::APPEND, Permissions::WRITE));
-        let rules = [raised];
-        assert_eq!(granted(&rules, &path, false, true), Permissions::APPEND | Permissions::WRITE);
-        assert_eq!(granted(&rules, &path, false, false), Permissions::APPEND);
+        assert_eq!((raised.anybody, raised.owner), (Permissions::WRITE, Permissions::empty()));
+        let rules = [both];
+        assert_eq!(granted(&rules, &path, false, true), Permissions::READ | Permissions::WRITE);
+        assert_eq!(granted(&rules, &path, false, false), Permissions::READ);
         assert_eq!(granted(&rules, &path, true, true), Permissions::empty());
     }
 }

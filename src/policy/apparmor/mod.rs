@@ -15,7 +15,8 @@ use super::{Policy, Verdict, caps};
 use crate::fact::{
     Capability, Fact, Gap, GapKind, MountFact, MountOperation, NetworkFact, SignalFact, SignalTarget, TraceFact,
 };
-use crate::infer::Needs;
+use crate::infer::caps::sufficient;
+use crate::infer::{CapabilityNeed, Needs};
 use crate::path::{AbsPath, from_text};
 
 /// Signals that the workload must be able to receive though nobody sent them while it was watched: without, neither
@@ -100,7 +101,7 @@ impl AppArmor {
             attachment: needs.origin.program.cloned(),
             files: files::rules(needs),
             network: expressible(needs.network.keys(), &mut gaps, |fact| network(fact)),
-            capabilities: caps::granted(&needs.capabilities).map(|need| need.capability).collect(),
+            capabilities: capabilities(needs),
             signals: signals(needs, &mut gaps),
             traces: needs.traces.keys().map(|fact| trace(fact)).collect(),
             mounts: expressible(needs.mounts.keys(), &mut gaps, |fact| mount(fact)),
@@ -158,6 +159,18 @@ impl SignalRule {
         let ends = self.send && (self.receive || fact.to == SignalTarget::Outside);
         peer && ends && (self.signals.is_empty() || self.signals.contains(word))
     }
+}
+
+/// The needed ones, and those that the kernel asks for first: it tries `CAP_DAC_READ_SEARCH` for what that would
+/// grant before `CAP_DAC_OVERRIDE` (`fs/namei.c`, `generic_permission()`), and logs each refusal.
+fn capabilities(needs: &Needs<'_>) -> BTreeSet<Capability> {
+    let first = |need: &CapabilityNeed<'_>| {
+        let mut checks = need.reasons.iter().map(|reason| sufficient(reason.check));
+        let asked = need.capability == Capability::DacOverride
+            && checks.any(|any_of| any_of.contains(&Capability::DacReadSearch));
+        asked.then_some(Capability::DacReadSearch)
+    };
+    caps::granted(&needs.capabilities).flat_map(|need| [Some(need.capability), first(need)]).flatten().collect()
 }
 
 /// The rules of the facts that have one; the others become gaps.

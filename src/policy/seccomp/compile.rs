@@ -166,11 +166,8 @@ mod tests {
 
     #[test]
     fn unknown_calls_are_never_let_through() {
-        let rule = |action| Rule {
-            names: [Syscall::Named("no_such_call".into())].into(),
-            action,
-            conditions: Vec::new(),
-        };
+        let rule =
+            |action| Rule { names: [Syscall::Named("no_such_call".into())].into(), action, conditions: Vec::new() };
         let parse = |action: &str| Seccomp::parse(&format!("{{\"defaultAction\": \"{action}\"}}")).unwrap();
         let mut strict = parse("SCMP_ACT_ERRNO");
         strict.syscalls.push(rule(Action::Allow));

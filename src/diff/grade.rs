@@ -1,0 +1,97 @@
+//! The grade of a part of an item: the tables of [`risk`], and rules for what they do not list.
+
+use super::Kind;
+use super::risk::{self, Grade, Level};
+
+/// How much it matters that `part` of this item is new, and why.
+#[must_use]
+pub fn grade(kind: Kind, name: &str, part: &str) -> Grade {
+    match kind {
+        Kind::Capability => risk::capability(name),
+        Kind::Syscall => risk::call(name),
+        Kind::Program if part == "privileged" => (Level::Critical, "runs a program with privileges of its own"),
+        Kind::Program => (Level::High, "runs another program"),
+        Kind::Family => family(name),
+        Kind::Network => network(name, part),
+        Kind::File => risk::file(name, part.strip_suffix(" as owner").unwrap_or(part)),
+        Kind::Mount => (Level::Critical, "changes what files processes see"),
+        Kind::Namespace if part == "joined" => (Level::Critical, "enters other namespaces"),
+        Kind::Namespace => (Level::High, "makes namespaces, with privileges over them"),
+        Kind::Identity if part.split('/').any(|id| id == "0") => (Level::High, "becomes root"),
+        Kind::Identity => (Level::Medium, "changes who the process is"),
+        Kind::Ptrace => (Level::Critical, "reads and changes other processes"),
+        Kind::Signal if part.contains("outside") || part.ends_with("anybody") => {
+            (Level::Medium, "reaches processes of others")
+        }
+        Kind::Signal => (Level::Low, "among its own processes"),
+        Kind::Limit => (Level::Low, "changes what it may use up"),
+        Kind::Gap => (Level::Medium, "what was not seen may be missing from the profiles"),
+        Kind::Default => (Level::Critical, "decides over everything that no rule names"),
+    }
+}
+
+fn family(name: &str) -> Grade {
+    let mut words = name.split(' ');
+    match (words.next(), words.next()) {
+        (Some("packet"), _) | (_, Some("raw" | "packet")) => (Level::Critical, "forges and sniffs packets"),
+        (Some("unix"), _) => (Level::Low, "stays on the machine"),
+        _ => (Level::High, "a family of sockets that it did not use"),
+    }
+}
+
+fn network(name: &str, part: &str) -> Grade {
+    let mut words = name.split(' ');
+    match (words.next(), words.next(), words.next()) {
+        (_, Some("packet"), _) | (_, Some("inet" | "inet6"), Some("raw" | "packet")) => {
+            (Level::Critical, "forges and sniffs packets")
+        }
+        (Some("connect" | "send"), Some("unix"), _) if part.starts_with('/') => risk::file(part, "connect"),
+        (Some("bind" | "listen"), Some("inet" | "inet6" | "vsock"), _) if !part.ends_with(":0") => {
+            (Level::High, "a new listening port")
+        }
+        (Some("bind" | "listen"), Some("unix"), _) if part != "unnamed" => (Level::Medium, "offers a service"),
+        (Some("connect" | "send"), ..) => (Level::Medium, "reaches another service"),
+        (Some("accept"), ..) => (Level::Noise, "whom it serves is the choice of its clients"),
+        _ => (Level::Low, "its address and family are judged by themselves"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_of_the_table() {
+        for (kind, name, part, level) in [
+            (Kind::Capability, "CAP_SYS_ADMIN", "", Level::Critical),
+            (Kind::Capability, "CAP_NET_BIND_SERVICE", "", Level::Medium),
+            (Kind::Syscall, "mount", "x86_64", Level::Critical),
+            (Kind::Syscall, "kexec_load", "x86_64", Level::Critical),
+            (Kind::Syscall, "read", "x86_64", Level::Low),
+            (Kind::Syscall, "futex", "x86_64", Level::Noise),
+            (Kind::File, "/etc/passwd", "write", Level::Critical),
+            (Kind::File, "/etcetera", "write", Level::Medium),
+            (Kind::File, "/usr/lib/x.so", "write as owner", Level::Critical),
+            (Kind::File, "/dev/null", "write", Level::Low),
+            (Kind::File, "/etc/shadow", "read", Level::High),
+            (Kind::File, "/srv/tls/site.key", "read", Level::High),
+            (Kind::File, "/etc/hosts", "read", Level::Low),
+            (Kind::File, "/tmp/x.so", "map-exec", Level::High),
+            (Kind::File, "/run/docker.sock", "connect", Level::Critical),
+            (Kind::Program, "/usr/bin/curl", "", Level::High),
+            (Kind::Family, "netlink", "", Level::High),
+            (Kind::Family, "packet dgram", "", Level::Critical),
+            (Kind::Family, "inet raw", "", Level::Critical),
+            (Kind::Network, "create packet raw", "", Level::Critical),
+            (Kind::Network, "create netlink raw", "", Level::Low),
+            (Kind::Network, "listen inet stream", "0.0.0.0:443", Level::High),
+            (Kind::Network, "bind inet dgram", "0.0.0.0:0", Level::Low),
+            (Kind::Network, "connect inet stream", "10.0.0.1:80", Level::Medium),
+            (Kind::Network, "connect unix stream", "/run/docker.sock", Level::Critical),
+            (Kind::Network, "accept inet stream", "10.0.0.1:0", Level::Noise),
+            (Kind::Identity, "user", "33/0/0", Level::High),
+        ] {
+            assert_eq!(grade(kind, name, part).0, level, "{kind:?} {name} {part}");
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! One side of a comparison: everything that a record needs, or that a policy allows.
+
+use std::collections::BTreeMap;
+
+use super::{Item, Kind, Part, words};
+use crate::fact::{Access, MountOperation};
+use crate::infer::globs::{Piece, Variable};
+use crate::infer::{Because, Cause, Needs, Pattern};
+use crate::path::to_text;
+use crate::policy::apparmor::{AppArmor, MountRule, Peer, Permissions};
+use crate::policy::caps::Caps;
+use crate::policy::seccomp::{Action, Seccomp};
+
+/// Items with their parts; of a record, each part with who showed it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Side<'r> {
+    /// Every item has at least one part.
+    pub items: BTreeMap<Item, BTreeMap<Part, Because<'r>>>,
+}
+
+impl<'r> Side<'r> {
+    /// Everything that a record needs.
+    #[must_use]
+    pub fn of_needs(needs: &Needs<'r>) -> Self {
+        let mut side = Self::default();
+        for need in needs.capabilities.iter().filter(|need| need.standing.granted()) {
+            for reason in &need.reasons {
+                side.add(Kind::Capability, need.capability.name(), "", &reason.because);
+            }
+        }
+        side.calls(needs);
+        side.files(needs);
+        for (fact, because) in &needs.network {
+            side.add(Kind::Family, words::family(fact.family), "", because);
+            let (name, part) = words::network(fact);
+            side.add(Kind::Network, name, part, because);
+        }
+        for (fact, because) in &needs.executions {
+            let part = if fact.privileged { "privileged" } else { "" };
+            side.add(Kind::Program, fact.file.to_string(), part, because);
+        }
+        for (fact, because) in &needs.signals {
+            let (name, part) = words::signal(fact);
+            side.add(Kind::Signal, name, part, because);
+        }
+        for (fact, because) in &needs.namespaces {
+            let (name, part) = words::namespace(**fact);
+            side.add(Kind::Namespace, name, part, because);
+        }
+        for (fact, because) in &needs.mounts {
+            let (name, part) = words::mount(fact);
+            side.add(Kind::Mount, name, part, because);
+        }
+        for (fact, because) in &needs.identities {
+            let (name, part) = words::identity(fact);
+            side.add(Kind::Identity, name, part, because);
+        }
+        for (fact, because) in &needs.limits {
+            let (name, part) = words::limit(fact);
+            side.add(Kind::Limit, name, part, because);
+        }
+        for (fact, because) in &needs.traces {
+            side.add(Kind::Ptrace, if fact.read_only { "read" } else { "trace" }, words::target(&fact.to), because);
+        }
+        for gap in needs.origin.gaps {
+            side.add(Kind::Gap, format!("{}: {}", gap.kind.name(), gap.detail), "", &[]);
+        }
+        side
+    }
+
+    fn calls(&mut self, needs: &Needs<'r>) {
+        for (abi, calls) in &needs.syscalls {
+            for (call, because) in calls {
+                self.add(Kind::Syscall, call.to_string(), abi.name(), because);
+            }
+        }
+    }
+
+    fn files(&mut self, needs: &Needs<'r>) {
+        for need in &needs.files {
+            let name = path_text(&need.pattern, need.directory);
+            for (access, word) in Access::NAMES {
+                if need.access.contains(access) {
+                    self.add(Kind::File, name.as_str(), word, &need.because);
+                }
+            }
+        }
+    }
+
+    /// Everything that a seccomp profile allows. Rules with other actions are shown by their action.
+    #[must_use]
+    pub fn of_seccomp(policy: &Seccomp) -> Self {
+        let mut side = Self::default();
+        side.add(Kind::Default, "action", policy.default_action.name(), &[]);
+        for rule in &policy.syscalls {
+            for call in &rule.names {
+                for abi in &policy.architectures {
+                    let abi = abi.name();
+                    let how = if rule.action == Action::Allow { "" } else { rule.action.name() };
+                    side.add(Kind::Syscall, call.to_string(), format!("{abi} {how}").trim_end().to_owned(), &[]);
+                }
+            }
+        }
+        side
+    }
+
+    /// Everything that a list of capabilities keeps.
+    #[must_use]
+    pub fn of_caps(policy: &Caps) -> Self {
+        let mut side = Self::default();
+        for capability in &policy.kept {
+            side.add(Kind::Capability, capability.name(), "", &[]);
+        }
+        side
+    }
+
+    /// Everything that an AppArmor profile allows.
+    #[must_use]
+    pub fn of_apparmor(policy: &AppArmor) -> Self {
+        let mut side = Self::default();
+        for capability in &policy.capabilities {
+            side.add(Kind::Capability, capability.name(), "", &[]);
+        }
+        for (family, kind) in &policy.network {
+            side.add(Kind::Family, format!("{family} {kind}"), "", &[]);
+        }
+        for rule in &policy.files {
+            let name = path_text(&rule.pattern, rule.directory);
+            for (permission, word) in LETTERS {
+                if rule.anybody.contains(permission) {
+                    side.add(Kind::File, name.as_str(), word, &[]);
+                }
+                if (rule.anybody | rule.owner).contains(permission) {
+                    side.add(Kind::File, name.as_str(), format!("{word} as owner"), &[]);
+                }
+            }
+        }
+        for rule in &policy.signals {
+            let all = if rule.signals.is_empty() { vec!["all"] } else { rule.signals.iter().copied().collect() };
+            for signal in all {
+                for (has, way) in [(rule.send, "to"), (rule.receive, "from")] {
+                    if has {
+                        side.add(Kind::Signal, signal, format!("{way} {}", peer(rule.peer)), &[]);
+                    }
+                }
+            }
+        }
+        for rule in &policy.traces {
+            side.add(Kind::Ptrace, if rule.read_only { "read" } else { "trace" }, peer(rule.peer), &[]);
+        }
+        for rule in &policy.mounts {
+            let (name, part) = mount(rule);
+            side.add(Kind::Mount, name, part, &[]);
+        }
+        side
+    }
+
+    /// Adds a part; who showed it is kept once.
+    fn add(&mut self, kind: Kind, name: impl Into<String>, part: impl Into<Part>, because: &[Cause<'r>]) {
+        let item = Item { kind, name: name.into() };
+        let known = self.items.entry(item).or_default().entry(part.into()).or_default();
+        for cause in because {
+            if !known.contains(cause) {
+                known.push(*cause);
+            }
+        }
+    }
+}
+
+const LETTERS: [(Permissions, &str); 7] = [
+    (Permissions::MAP, "map-exec"),
+    (Permissions::READ, "read"),
+    (Permissions::WRITE, "write"),
+    (Permissions::APPEND, "append"),
+    (Permissions::LINK, "link"),
+    (Permissions::LOCK, "lock"),
+    (Permissions::EXECUTE, "exec"),
+];
+
+const fn peer(peer: Peer) -> &'static str {
+    match peer {
+        Peer::Own => "itself",
+        Peer::Unconfined => "unconfined",
+        Peer::Anybody => "anybody",
+    }
+}
+
+fn mount(rule: &MountRule) -> (String, String) {
+    let operation = match rule.operation {
+        MountOperation::Mount => "mount",
+        MountOperation::Remount => "remount",
+        MountOperation::Umount => "umount",
+        MountOperation::PivotRoot => "pivot_root",
+    };
+    let source = rule.source.as_deref().map(to_text).unwrap_or_default();
+    let how = format!("type {} of {source} {}", rule.filesystem.as_deref().unwrap_or("any"), rule.options.join(","));
+    (format!("{operation} on {}", rule.target), how)
+}
+
+/// A path or pattern as text, a directory with a slash at its end.
+pub(super) fn path_text(pattern: &Pattern, directory: bool) -> String {
+    let mut text = match pattern {
+        Pattern::Literal(path) => path.to_string(),
+        Pattern::General(pieces) => pieces
+            .iter()
+            .map(|piece| match piece {
+                Piece::Text(bytes) => to_text(bytes),
+                Piece::Variable(Variable::Proc) => "@{PROC}".to_owned(),
+                Piece::Variable(Variable::Pid) => "@{pid}".to_owned(),
+                Piece::Variable(Variable::Tid) => "@{tid}".to_owned(),
+            })
+            .collect(),
+    };
+    if directory && !text.ends_with('/') {
+        text.push('/');
+    }
+    text
+}
