@@ -114,7 +114,7 @@ mod tests {
         let name = select(vec!["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"]);
         (0..6u8, name, any::<u64>(), any::<u64>()).prop_map(|(index, name, value, two)| Condition {
             index,
-            test: Test::named(&format!("SCMP_CMP_{name}"), value, two).unwrap(),
+            test: Test::named(&format!("SCMP_CMP_{name}")).unwrap()(value, two),
         })
     }
 

@@ -400,12 +400,11 @@ impl<'a> Tracer<'a> {
         if self.executed.is_none() {
             return; // What confines it is still being put up.
         }
-        let fate = match Abi::of_call(arch, number) {
-            Some((abi, number)) => self.sink.denied(view.tid, &Call { abi, number, args }, data, &view),
-            None => {
-                self.sink.lost(Loss::ForeignArch(arch));
-                Fate::Fail(libc::ENOSYS)
-            }
+        let fate = if let Some((abi, number)) = Abi::of_call(arch, number) {
+            self.sink.denied(view.tid, &Call { abi, number, args }, data, &view)
+        } else {
+            self.sink.lost(Loss::ForeignArch(arch));
+            Fate::Fail(libc::ENOSYS)
         };
         // Each fails only when the task died.
         let _ = match fate {

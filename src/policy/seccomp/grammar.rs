@@ -223,17 +223,17 @@ impl Condition {
 }
 
 impl Test {
-    /// The comparison of this name in the specification, of `value` and, where it takes two, `value_two`.
+    /// What the comparison of this name in the specification makes of `value` and `valueTwo`.
     #[must_use]
-    pub fn named(name: &str, value: u64, value_two: u64) -> Option<Self> {
+    pub fn named(name: &str) -> Option<fn(u64, u64) -> Self> {
         Some(match name {
-            "SCMP_CMP_NE" => Self::NotEqual(value),
-            "SCMP_CMP_LT" => Self::Less(value),
-            "SCMP_CMP_LE" => Self::LessOrEqual(value),
-            "SCMP_CMP_EQ" => Self::Equal(value),
-            "SCMP_CMP_GE" => Self::GreaterOrEqual(value),
-            "SCMP_CMP_GT" => Self::Greater(value),
-            "SCMP_CMP_MASKED_EQ" => Self::MaskedEqual { mask: value, value: value_two },
+            "SCMP_CMP_NE" => |value, _| Self::NotEqual(value),
+            "SCMP_CMP_LT" => |value, _| Self::Less(value),
+            "SCMP_CMP_LE" => |value, _| Self::LessOrEqual(value),
+            "SCMP_CMP_EQ" => |value, _| Self::Equal(value),
+            "SCMP_CMP_GE" => |value, _| Self::GreaterOrEqual(value),
+            "SCMP_CMP_GT" => |value, _| Self::Greater(value),
+            "SCMP_CMP_MASKED_EQ" => |mask, value| Self::MaskedEqual { mask, value },
             _ => return None,
         })
     }

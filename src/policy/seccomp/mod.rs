@@ -6,6 +6,7 @@ mod compile;
 mod grammar;
 mod judge;
 mod parse;
+mod word;
 
 use std::collections::BTreeSet;
 

@@ -1,14 +1,13 @@
 //! Reads a profile in the OCI runtime-spec's form, strictly: what is unknown is refused with its place.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde::de::{Error, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
-use super::grammar::{Action, Architecture, Condition, Flag, MAX_ERRNO, Rule, Test};
+use super::grammar::{Action, Architecture, Condition, Flag, Rule};
+use super::word::{Comparison, Errno, Index, Name};
 use super::{Listener, Seccomp};
-use crate::abi::{self, Syscall};
 
 /// Why a text is no profile.
 #[derive(Debug, thiserror::Error)]
@@ -26,9 +25,8 @@ pub enum ParseError {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct File {
-    default_action: Cow<'static, str>,
-    #[serde(default, deserialize_with = "errno")]
-    default_errno_ret: Option<u16>,
+    default_action: Action,
+    default_errno_ret: Option<Errno>,
     #[serde(default)]
     architectures: BTreeSet<Architecture>,
     #[serde(default)]
@@ -44,23 +42,19 @@ struct File {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RawRule {
-    #[serde(deserialize_with = "names")]
-    names: BTreeSet<Syscall>,
-    action: String,
-    #[serde(default, deserialize_with = "errno")]
-    errno_ret: Option<u16>,
-    #[serde(default)]
+    names: BTreeSet<Name>,
+    action: Action,
+    errno_ret: Option<Errno>,
     args: Option<Vec<Condition>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RawCondition {
-    index: u8,
+    index: Index,
     value: u64,
-    #[serde(default)]
     value_two: Option<u64>,
-    op: String,
+    op: Comparison,
 }
 
 /// The profile that `text` holds.
@@ -90,7 +84,7 @@ impl<'de> Deserialize<'de> for WholeFile {
             (None, Some(_)) => return Err(Error::custom("listenerMetadata without listenerPath")),
         };
         Ok(Self(Seccomp {
-            default_action: action(&file.default_action, file.default_errno_ret, "defaultErrnoRet")?,
+            default_action: with_errno(file.default_action, file.default_errno_ret, "defaultErrnoRet")?,
             architectures: file.architectures,
             flags: file.flags,
             listener,
@@ -102,71 +96,39 @@ impl<'de> Deserialize<'de> for WholeFile {
 
 impl<'de> Deserialize<'de> for Rule {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let RawRule { names, action: name, errno_ret, args } = RawRule::deserialize(from)?;
-        Ok(Self { names, action: action(&name, errno_ret, "errnoRet")?, conditions: args.unwrap_or_default() })
+        let RawRule { names, action, errno_ret, args } = RawRule::deserialize(from)?;
+        if names.is_empty() {
+            return Err(Error::custom("a rule without names"));
+        }
+        let names = names.into_iter().map(|name| name.0).collect();
+        Ok(Self { names, action: with_errno(action, errno_ret, "errnoRet")?, conditions: args.unwrap_or_default() })
     }
 }
 
 impl<'de> Deserialize<'de> for Condition {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let RawCondition { index, value, value_two, op } = RawCondition::deserialize(from)?;
-        if index > 5 {
-            return Err(Error::custom(format_args!("argument index {index} is out of range: calls have 0 to 5")));
-        }
-        let test = Test::named(&op, value, value_two.unwrap_or(0));
-        let test = test.ok_or_else(|| Error::custom(format_args!("unknown comparison `{}`", op.escape_debug())))?;
-        Ok(Self { index, test })
-    }
-}
-
-impl<'de> Deserialize<'de> for Architecture {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let name = Cow::<'de, str>::deserialize(from)?;
-        let unknown = || Error::custom(format_args!("unknown architecture `{}`", name.escape_debug()));
-        Self::named(&name).ok_or_else(unknown)
-    }
-}
-
-impl<'de> Deserialize<'de> for Flag {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let name = Cow::<'de, str>::deserialize(from)?;
-        let unknown = || Error::custom(format_args!("unknown flag `{}`", name.escape_debug()));
-        Self::ALL.into_iter().find(|flag| flag.name() == name).ok_or_else(unknown)
+        let RawCondition { index: Index(index), value, value_two, op: Comparison(op) } =
+            RawCondition::deserialize(from)?;
+        Ok(Self { index, test: op(value, value_two.unwrap_or(0)) })
     }
 }
 
 /// An action, whose errno is refused where it means nothing: runtimes fail on it or drop it.
-fn action<E: Error>(name: &str, errno: Option<u16>, key: &str) -> Result<Action, E> {
-    let action = Action::named(name, errno);
-    let action = action.ok_or_else(|| E::custom(format_args!("unknown action `{}`", name.escape_debug())))?;
-    if errno.is_some() && action.errno().is_none() {
-        return Err(E::custom(format_args!("{key} with {name}, which has no errno: take one of them out")));
-    }
-    Ok(action)
-}
-
-fn errno<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u16>, D::Error> {
-    let Some(errno) = Option::<u64>::deserialize(from)? else { return Ok(None) };
-    let fitting = u16::try_from(errno).ok().filter(|errno| *errno <= MAX_ERRNO);
-    fitting.map(Some).ok_or_else(|| Error::custom(format_args!("errno {errno} is out of range: at most {MAX_ERRNO}")))
-}
-
-fn names<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeSet<Syscall>, D::Error> {
-    struct Name(Syscall);
-    impl<'de> Deserialize<'de> for Name {
-        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-            let name = Cow::<'de, str>::deserialize(from)?;
-            let unknown = || Error::custom(format_args!("unknown system call `{}`", name.escape_debug()));
-            if abi::is_call(&name) { Ok(Self(Syscall::Named(name.as_ref().into()))) } else { Err(unknown()) }
+fn with_errno<E: Error>(action: Action, errno: Option<Errno>, key: &str) -> Result<Action, E> {
+    match (action, errno) {
+        (action, None) => Ok(action),
+        (Action::Errno(_), Some(Errno(errno))) => Ok(Action::Errno(errno)),
+        (Action::Trace(_), Some(Errno(errno))) => Ok(Action::Trace(errno)),
+        (other, Some(_)) => {
+            Err(E::custom(format_args!("{key} with {}, which has no errno: take one of them out", other.name())))
         }
     }
-    let names: BTreeSet<_> = Vec::<Name>::deserialize(from)?.into_iter().map(|name| name.0).collect();
-    if names.is_empty() { Err(Error::custom("a rule without names")) } else { Ok(names) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::seccomp::Test;
 
     const RULE: &str = r#"{"names": ["read"], "action": "SCMP_ACT_ALLOW"}"#;
 
@@ -202,9 +164,9 @@ mod tests {
     fn what_is_wrong_is_refused_with_its_place() {
         let args = |condition: &str| RULE.replace('}', &format!(", \"args\": [{{{condition}}}]}}"));
         for (rule, rest, said) in [
-            (RULE.replace("read", "raed"), "", "unknown system call `raed` at line 3 column 18"),
+            (RULE.replace("read", "raed"), "", "unknown system call `raed` at line 3 column 17"),
             (RULE.replace("read", "#7"), "", "unknown system call `#7` at line 3"),
-            (RULE.replace("\"read\"", ""), "", "a rule without names at line 3"),
+            (RULE.replace("\"read\"", ""), "", "a rule without names at line 4 column 1"),
             (RULE.replace("ALLOW", "MAYBE"), "", "unknown action `SCMP_ACT_MAYBE` at line 3"),
             (RULE.replace('}', ", \"errnoRet\": 1}"), "", "errnoRet with SCMP_ACT_ALLOW, which has no errno"),
             (
@@ -223,13 +185,13 @@ mod tests {
                 "unknown architecture `SCMP_ARCH_PDP11` at line 4",
             ),
             (RULE.into(), ", \"flags\": [\"X\"]", "unknown flag `X` at line 4"),
-            (RULE.into(), ", \"listenerMetadata\": \"\"", "listenerMetadata without listenerPath"),
             (RULE.into(), ", \"flags\": [], \"flags\": []", "duplicate field `flags`"),
         ] {
             let error = with(&rule, rest).unwrap_err();
             assert!(error.starts_with(said), "{error}\nis not: {said}");
             assert!(error.contains(" at line "), "{error}");
         }
+        assert_eq!(with(RULE, ", \"listenerMetadata\": \"\"").unwrap_err(), "listenerMetadata without listenerPath");
         let error = profile(r#"{"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1}"#).unwrap_err().to_string();
         assert!(error.starts_with("defaultErrnoRet with SCMP_ACT_ALLOW"), "{error}");
     }
