@@ -10,9 +10,12 @@ pub mod io;
 pub mod outputs;
 pub mod run;
 
+mod denials;
 mod diff;
+mod enforce;
 mod folder;
 mod generate;
+mod keep;
 mod launch;
 mod merge;
 mod render;
@@ -64,6 +67,7 @@ Examples:
 enum Command {
     Render(render::RenderArgs),
     Merge(merge::MergeArgs),
+    Enforce(enforce::EnforceArgs),
     Diff(diff::DiffArgs),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
@@ -74,6 +78,7 @@ impl Command {
         let done = match self {
             Self::Render(args) => render::run(&args),
             Self::Merge(args) => merge::run(&args),
+            Self::Enforce(args) => return enforce::run(&args),
             Self::Diff(args) => diff::run(&args),
             Self::Completions(args) => generate::completions(&args, &mut Args::command()),
             Self::Man(args) => generate::man(&args, Args::command()),
