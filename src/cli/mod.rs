@@ -18,11 +18,13 @@ mod generate;
 mod keep;
 mod launch;
 mod merge;
+mod minimize;
 mod render;
 mod session;
 mod sides;
 mod status;
 mod summary;
+mod trial;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -68,6 +70,7 @@ enum Command {
     Render(render::RenderArgs),
     Merge(merge::MergeArgs),
     Enforce(enforce::EnforceArgs),
+    Minimize(minimize::MinimizeArgs),
     Diff(diff::DiffArgs),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
@@ -79,6 +82,7 @@ impl Command {
             Self::Render(args) => render::run(&args),
             Self::Merge(args) => merge::run(&args),
             Self::Enforce(args) => return enforce::run(&args),
+            Self::Minimize(args) => return minimize::run(&args),
             Self::Diff(args) => diff::run(&args),
             Self::Completions(args) => generate::completions(&args, &mut Args::command()),
             Self::Man(args) => generate::man(&args, Args::command()),

@@ -34,6 +34,9 @@ pub(super) fn opened(scene: &mut Scene<'_>, spot: &Resolved, writing: bool) {
     } else if path.starts_with(b"/proc/") || path.starts_with(b"/dev/") {
         device(scene, path, writing);
     }
+    if writing && (path.starts_with(b"/sys/") || path.starts_with(b"/proc/sys/")) {
+        setting(scene, path);
+    }
     let set_ids = |mode: u32| mode & libc::S_ISUID != 0 || mode & SET_GROUP_ID == SET_GROUP_ID;
     if writing && spot.inode.is_some_and(|inode| inode.kind() == libc::S_IFREG && set_ids(inode.mode)) {
         // file_remove_privs(), fs/inode.c
@@ -101,6 +104,20 @@ fn map_root(scene: &mut Scene<'_>) {
     scene.say(Fact::Check(Check { call, operation, ids, effective: CapabilitySet(outer.effective) }));
 }
 
+/// Settings that are judged when they are written.
+fn setting(scene: &mut Scene<'_>, path: &[u8]) {
+    let (capability, what) = match path {
+        // aa_may_manage_policy(), security/apparmor/policy.c
+        _ if path.starts_with(b"/sys/kernel/security/apparmor/") => (Capability::MacAdmin, "change AppArmor's policy"),
+        // pm_wake_lock(), kernel/power/wakelock.c
+        b"/sys/power/wake_lock" | b"/sys/power/wake_unlock" => (Capability::BlockSuspend, "keep the machine awake"),
+        // pid_ns_ctl_handler(), kernel/pid_namespace.c
+        b"/proc/sys/kernel/ns_last_pid" => (Capability::CheckpointRestore, "choose the next process id"),
+        _ => return,
+    };
+    scene.check(Operation::Unanswered { capability, what: what.to_owned(), doubt: String::new() });
+}
+
 fn device(scene: &mut Scene<'_>, path: &[u8], writing: bool) {
     let restricted = |scene: &Scene<'_>| super::device::setting(scene, "sys/kernel/dmesg_restrict") != 0;
     let (capability, what) = match path {
@@ -130,7 +147,11 @@ mod tests {
     fn open(abi: Abi, name: &str, mode: u32, flags: i32) -> Vec<Operation> {
         let mut bench = Bench::new(abi);
         bench.view.file("/proc", libc::S_IFDIR | 0o555, (0, 0));
-        bench.view.file("/dev", libc::S_IFDIR | 0o755, (0, 0));
+        for dir in
+            ["/dev", "/sys", "/sys/power", "/sys/kernel", "/sys/kernel/security", "/sys/kernel/security/apparmor"]
+        {
+            bench.view.file(dir, libc::S_IFDIR | 0o755, (0, 0));
+        }
         for process in ["/proc/100", "/proc/7"] {
             bench.view.file(process, libc::S_IFDIR | 0o555, (0, 0));
         }
@@ -140,14 +161,16 @@ mod tests {
         let flags = u64::from(flags.cast_unsigned());
         let facts: Vec<Fact> =
             bench.effect("openat", &[crate::decode::fake::CWD, path, flags, 0], Outcome::Returned(3), |view| {
-                view.open(3, name)
+                view.open(3, name);
             });
         operations(&facts)
     }
 
     fn guard(operations: &[Operation]) -> Option<(Capability, bool)> {
         match operations {
-            [Operation::Privileged { capability, .. }] => Some((*capability, true)),
+            [Operation::Privileged { capability, .. } | Operation::Unanswered { capability, .. }] => {
+                Some((*capability, true))
+            }
             [Operation::Doubtful { capability, .. }] => Some((*capability, false)),
             [] => None,
             other => panic!("{other:?}"),
@@ -156,7 +179,7 @@ mod tests {
 
     #[test]
     fn files_have_guards_of_their_own() {
-        use Capability::{Fsetid, Setuid, SysPtrace, SysRawio, SysResource, Syslog};
+        use Capability::{BlockSuspend, Fsetid, MacAdmin, Setuid, SysPtrace, SysRawio, SysResource, Syslog};
         let file = libc::S_IFREG | 0o600;
         let (read, write) = (libc::O_RDONLY, libc::O_WRONLY);
         for abi in Abi::ALL {
@@ -172,6 +195,9 @@ mod tests {
                 ("/proc/100/oom_score_adj", file, write, Some((SysResource, false))),
                 ("/proc/100/oom_score_adj", file, read, None),
                 ("/proc/7/uid_map", file, write, Some((Setuid, false))),
+                ("/sys/power/wake_lock", file, write, Some((BlockSuspend, true))),
+                ("/sys/power/wake_lock", file, read, None),
+                ("/sys/kernel/security/apparmor/.load", file, write, Some((MacAdmin, true))),
                 ("/srv/tool", libc::S_IFREG | 0o4755, write, Some((Fsetid, false))),
                 ("/srv/tool", libc::S_IFREG | 0o2755, write, Some((Fsetid, false))),
                 ("/srv/tool", libc::S_IFREG | 0o2745, write, None),

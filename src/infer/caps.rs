@@ -3,6 +3,7 @@
 //! Needed means: without it the call would have ended differently. The rules are the kernel's own, each with its
 //! source; a plain permission that grants the call anyway needs none, and neither does a question that the kernel asks
 //! without acting on the answer. Capabilities: `capabilities(7)`.
+#![doc = include_str!("capabilities.md")]
 
 use std::collections::BTreeMap;
 
@@ -364,6 +365,14 @@ mod tests {
     fn access(wanted: u8, mode: u32) -> Operation {
         let path = AbsPath::new(b"/x").unwrap();
         Operation::FileAccess { path, wanted, mode, owner: (33, 33) }
+    }
+
+    #[test]
+    fn the_table_has_every_capability() {
+        let rows = include_str!("capabilities.md").lines().filter_map(|line| line.strip_prefix("| `"));
+        let names: Vec<_> = rows.filter_map(|row| row.split('`').next()).collect();
+        let known: Vec<_> = Capability::ALL.iter().map(|capability| capability.name()).collect();
+        assert_eq!(names, known);
     }
 
     #[test]

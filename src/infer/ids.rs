@@ -93,7 +93,6 @@ fn left(user: u32, reason: &Reason<'_>) -> Left {
         Operation::SetUserIds { .. } | Operation::SetGroupIds { .. } | Operation::SetGroups => Left::Nothing,
         // What it makes is its own from the beginning.
         Operation::Chown { to: (to, _), .. } if to.is_none_or(|to| to == user) => Left::Nothing,
-        Operation::Chown { .. } => Left::Capability,
         Operation::FileAccess { owner, .. } | Operation::OwnerOnly { owner, .. } => {
             if owner.0 == user {
                 Left::Nothing

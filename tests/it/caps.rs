@@ -1,6 +1,7 @@
 //! The capabilities of real workloads: those learned are those that it cannot do without (issue 6).
 //!
-//! Each is proven here: with the needed ones alone it does its work, and without any one of them it fails.
+//! Each is proven here, by `learn enforce --caps`: with the needed ones alone it does its work, and without any one of
+//! them it fails.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 
 use learn::infer::caps::{Standing, needs};
 
-use crate::support::{LEARN, Running, finish, fresh, require, wait_until};
+use crate::support::{LEARN, Running, finish, fresh, learn, require, wait_until};
 use crate::trace::read_record;
 
 /// One workload: a shell script that does its work, checks it and says by its status whether it was done. `$1` is a
@@ -61,8 +62,8 @@ cd "$1"
 find . ! -user redis -exec chown redis:redis {} +
 /usr/bin/setpriv --reuid=redis --regid=redis --clear-groups \
     redis-server --port 0 --unixsocket "$1/socket" --unixsocketperm 777 --dir "$1" --daemonize no >/dev/null & server=$!
-for _ in $(seq 200); do
-    [ "$(redis-cli -s "$1/socket" set key value 2>&1)" = OK ] && break
+for _ in $(seq 100); do
+    [ -S "$1/socket" ] && [ "$(redis-cli -s "$1/socket" set key value 2>&1)" = OK ] && break
     sleep 0.02
 done
 redis-cli -s "$1/socket" shutdown save
@@ -154,11 +155,10 @@ impl Work {
 
     /// Whether it does its work with these capabilities in its bounding set and no others.
     fn works_with(&self, dir: &Path, kept: &Names) -> bool {
-        let short = |name: &str| format!("+{}", name.trim_start_matches("CAP_").to_lowercase());
-        let set: Vec<_> = std::iter::once("-all".to_owned()).chain(kept.iter().map(|name| short(name))).collect();
-        let mut limited = vec!["/usr/bin/setpriv".to_owned(), format!("--bounding-set={}", set.join(","))];
+        let set = if kept.is_empty() { "none".to_owned() } else { kept.iter().copied().collect::<Vec<_>>().join(",") };
+        let mut limited = vec![LEARN.to_owned(), "enforce".to_owned(), "--caps".to_owned(), set];
         if let Some(user) = self.user {
-            limited.extend([format!("--reuid={user}"), format!("--regid={user}"), "--clear-groups".to_owned()]);
+            limited.extend(["--user".to_owned(), user.to_owned()]);
         }
         limited.push("--".to_owned());
         self.run(dir, &limited).status.success()
@@ -169,7 +169,7 @@ impl Work {
         let (_fresh, dir) = fresh();
         let (_out, out) = fresh();
         let learned = self.learn(&dir, &out);
-        assert_eq!(learned.needed, Names::from_iter(needed.iter().copied()), "learned, and expected");
+        assert_eq!(learned.needed, needed.iter().copied().collect::<Names>(), "learned, and expected");
         assert!(self.works_with(&dir, &learned.needed), "with what it needs, it works");
         let granted = &learned.needed | &learned.likely;
         for name in needed {
@@ -307,4 +307,43 @@ fn a_user_is_denied_what_root_may() {
     ];
     assert!(learned.denied.is_superset(&Names::from(expected)), "{:?}", learned.denied);
     assert_eq!(learned.likely, Names::new());
+}
+
+/// `learn minimize --caps` comes to the same by dropping one after the other.
+#[test]
+fn minimizing_keeps_what_is_needed() {
+    if !ready(&["su"], &["CAP_SETGID", "CAP_SETUID"]) {
+        return;
+    }
+    let command = ["minimize", "--caps", "--json", "--", "su", "-s", "/bin/sh", "nobody", "-c", "id"];
+    let output = finish(&mut learn(command));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    assert!(errors.contains("(nobody)"), "what the command prints is no part of the transcript: {errors}");
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["minimal"], serde_json::json!(["CAP_SETGID", "CAP_SETUID"]));
+    let runs = told["runs"].as_array().unwrap();
+    let without = |name: &str| runs.iter().find(|run| run["without"] == name).unwrap()["status"].as_i64().unwrap();
+    assert!(without("CAP_SETGID") != 0 && without("CAP_SETUID") != 0, "{told}");
+}
+
+#[test]
+fn minimizing_is_bounded() {
+    if !ready(&[], &["CAP_SETGID"]) {
+        return;
+    }
+    let (_fresh, dir) = fresh();
+    let count = dir.join("count");
+    let before = format!("echo x >>{}", count.display());
+    let drop_groups = ["python3", "-c", "import os; os.setgroups([])"];
+    let mut minimize = learn(["minimize", "--caps", "--runs", "2", "--before", before.as_str(), "--"]);
+    let output = finish(minimize.args(drop_groups));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("not tried, and kept: CAP_SETGID"));
+    assert_eq!(fs::read_to_string(&count).unwrap().lines().count(), 2);
+
+    let hangs = finish(&mut learn(["minimize", "--caps", "--timeout", "100ms", "--", "sleep", "600"]));
+    let said = String::from_utf8_lossy(&hangs.stderr);
+    assert_eq!(hangs.status.code(), Some(2), "{said}");
+    assert!(said.contains("it took too long after"), "{said}");
 }
