@@ -519,6 +519,13 @@ pub enum Operation {
         /// Why it cannot be told.
         doubt: String,
     },
+    /// The kernel's own word that it asked, without the operands.
+    Observed {
+        /// For which capability.
+        capability: Capability,
+        /// The kernel's function that asked.
+        by: String,
+    },
     /// A request whose answer is not the outcome of the call: a netlink message, a file whose writes are judged.
     Unanswered {
         /// Which capability guards it.

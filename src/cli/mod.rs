@@ -25,6 +25,7 @@ mod sides;
 mod status;
 mod summary;
 mod trial;
+mod witness;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};

@@ -129,6 +129,12 @@ impl<R: Recorder> Decoder<R> {
         self.told.recorder
     }
 
+    /// The program that a task runs.
+    pub fn program(&self, tid: Tid) -> Option<&AbsPath> {
+        let subject = self.tasks.get(&tid)?.subject?;
+        self.told.subjects.get(subject).map(|subject| &subject.path)
+    }
+
     /// How many calls were recorded so far.
     pub fn calls(&self) -> u64 {
         self.told.calls

@@ -19,6 +19,8 @@ use crate::record::{Outcomes, Record};
 pub enum Standing {
     /// Asked for without having it, and refused.
     Denied,
+    /// Granted by the kernel's own word, for which no rule here has a reason.
+    Asked,
     /// Held where it may matter, but whether it did cannot be told.
     Likely,
     /// Held, and without it the call would have been refused.
@@ -37,6 +39,7 @@ impl Standing {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Denied => "denied",
+            Self::Asked => "asked",
             Self::Likely => "likely",
             Self::Needed => "needed",
         }
@@ -136,6 +139,10 @@ impl<'r> CapabilityNeed<'r> {
 /// Judges one call. `None` when plain permissions grant it, or when its outcome says nothing about capabilities.
 #[must_use]
 pub fn judge(check: &Check, outcomes: &Outcomes) -> Option<Judgement> {
+    if let Operation::Observed { capability, .. } = check.operation {
+        let standing = if outcomes.admitted() { Standing::Asked } else { Standing::Denied };
+        return Some(Judgement { capability, standing, doubt: None });
+    }
     let Question { any_of, doubt, answered } = question(check)?;
     let refused = |class: u16| matches!(i32::from(class), libc::EPERM | libc::EACCES);
     let held = any_of.iter().copied().find(|&capability| check.effective.contains(capability));
@@ -326,6 +333,7 @@ impl Check {
             | Operation::Either { what, .. }
             | Operation::Doubtful { what, .. }
             | Operation::Unanswered { what, .. } => format!("{call}(2): {what}"),
+            Operation::Observed { by, .. } => format!("{call}(2), in the kernel's {by}"),
             Operation::RaiseLimit { resource, from, to } => {
                 format!("{call}(2) raises the hard limit of resource {resource} from {from} to {to}")
             }

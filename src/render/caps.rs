@@ -6,7 +6,7 @@ use super::ProfileName;
 use super::context::{Header, Made, header};
 use super::escape::Escaped;
 use crate::fact::{Capability, IdentityFact};
-use crate::infer::caps::Reason;
+use crate::infer::caps::{Reason, Standing};
 use crate::infer::ids::{Ids, Lower};
 use crate::infer::{CapabilityNeed, Needs};
 use crate::policy::caps::{Caps, DOCKER, granted};
@@ -19,6 +19,8 @@ const REASONS: usize = 12;
 pub(super) struct CapsView {
     origin: Header,
     kept: Vec<CapabilityView>,
+    /// Granted by the kernel's word, and by no rule.
+    asked: Vec<CapabilityView>,
     denied: Vec<CapabilityView>,
     /// Options for `docker run`.
     options: Escaped,
@@ -72,7 +74,8 @@ impl CapsView {
         Self {
             origin: header(needs, &policy, made, &[]),
             kept: granted(&needs.capabilities).map(view).collect(),
-            denied: needs.capabilities.iter().filter(|need| !need.standing.granted()).map(view).collect(),
+            asked: needs.capabilities.iter().filter(|need| need.standing == Standing::Asked).map(view).collect(),
+            denied: needs.capabilities.iter().filter(|need| need.standing == Standing::Denied).map(view).collect(),
             options: made(&format!("--cap-drop=ALL{}", options.collect::<String>())),
             ambient: made(if ambient { &names } else { "" }),
             bounding: made(&names),

@@ -8,7 +8,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use learn::infer::caps::{Standing, needs};
+use learn::fact::Operation;
+use learn::infer::caps::{Reason, Standing, needs};
 
 use crate::support::{LEARN, Running, finish, fresh, learn, require, wait_until};
 use crate::trace::read_record;
@@ -346,4 +347,37 @@ fn minimizing_is_bounded() {
     let said = String::from_utf8_lossy(&hangs.stderr);
     assert_eq!(hangs.status.code(), Some(2), "{said}");
     assert!(said.contains("it took too long after"), "{said}");
+}
+
+/// The kernel's own account: it confirms what is needed, and shows what the rules do not know.
+#[test]
+fn the_kernel_is_a_witness() {
+    if !ready(&["su", "python3", "cap_capable"], &["CAP_SETGID", "CAP_SETUID", "CAP_IPC_LOCK"]) {
+        return;
+    }
+    let (_fresh, dir) = fresh();
+    // SHM_LOCK of one's own memory, within the limit: the kernel asks first and looks at the owner afterwards.
+    let script = "
+su -s /bin/sh nobody -c id
+python3 -c '
+import ctypes
+c = ctypes.CDLL(None)
+memory = c.shmget(0, 4096, 0o1600)
+assert c.shmctl(memory, 11, None) == 0 and c.shmctl(memory, 0, None) == 0'";
+    let mut learn = learn(["--quiet", "--kernel-evidence", "-o"]);
+    let output = finish(learn.arg(&dir).args(["--", "sh", "-c", script]));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let record = read_record(&dir).unwrap();
+    let needs = needs(&record);
+    let of = |name: &str| needs.iter().find(|need| need.capability.name() == name).unwrap();
+    for name in ["CAP_SETGID", "CAP_SETUID"] {
+        let need = of(name);
+        assert_eq!(need.standing, Standing::Needed);
+        let confirmed = |reason: &Reason<'_>| matches!(reason.check.operation, Operation::Observed { .. });
+        assert!(need.reasons.iter().any(confirmed), "the kernel asked for {name}: {:?}", need.reasons);
+    }
+    assert_eq!(of("CAP_IPC_LOCK").standing, Standing::Asked, "shown, and not granted by profiles");
+    assert!(record.gaps.is_empty(), "{:?}", record.gaps);
+    let text = fs::read_to_string(dir.join("capabilities.txt")).unwrap();
+    assert!(text.contains("# CAP_IPC_LOCK\n") && !text.contains("--cap-add=IPC_LOCK"), "{text}");
 }

@@ -92,6 +92,9 @@ fn help_of_the_program() {
           --no-thin
               Stop at every call: slow, with exact counts
 
+          --kernel-evidence
+              Also ask the kernel which capabilities it asked for (as root, Linux 6.14)
+
       -q, --quiet
               No status line and no summary
 
