@@ -105,10 +105,14 @@ fn left(user: u32, reason: &Reason<'_>) -> Left {
     }
 }
 
+/// Where files are the kernel's, and everyone may write to those that matter.
+const KERNEL: [&[u8]; 3] = [b"/dev/", b"/proc/", b"/sys/"];
+
 /// The files that were written or made by their owner.
 fn owned(record: &Record) -> (Vec<AbsPath>, usize) {
     let writes = Access::WRITE | Access::APPEND | Access::CREATE;
     let files = record.subjects.values().flat_map(|subject| &subject.files);
+    let files = files.filter(|(path, _)| !KERNEL.iter().any(|place| path.as_bytes().starts_with(place)));
     let written: BTreeSet<_> =
         files.filter(|(_, used)| (used.ok - used.foreign).intersects(writes)).map(|(path, _)| path).collect();
     let count = written.len();
