@@ -1,7 +1,7 @@
 //! Calls about other tasks and about what a task is: signals, namespaces, tracing, filters, io_uring.
 
 use super::scene::{Decode, Scene, Values, value};
-use crate::event::{Outcome, Target};
+use crate::event::{Credentials, Outcome, Target};
 use crate::fact::{
     Capability, Fact, GapKind, NamespaceFact, NamespaceKind, Operation, SignalFact, SignalTarget, TraceFact,
 };
@@ -31,9 +31,25 @@ impl Decode for Signal {
         let (to, signal) = (scene.int(self.to), scene.int(self.number));
         if self.groups && to < 1 {
             scene.say(Fact::Signal(SignalFact { signal, to: SignalTarget::Group }));
+            group(scene, to);
         } else {
             send(scene, signal, to);
         }
+    }
+}
+
+/// Says that the leader of the process group -`to` belongs to another user. One member that may be signalled is enough
+/// for success (`__kill_pgrp_info`, `kernel/signal.c`).
+fn group(scene: &mut Scene<'_>, to: i32) {
+    let Some(leader) = to.checked_neg().filter(|leader| *leader > 1) else {
+        return;
+    };
+    if let Some((who, target)) = scene.credentials().zip(scene.view.process(leader).ok())
+        && [who.uid[0], who.uid[1]].iter().all(|id| *id != target.uid[0] && *id != target.uid[2])
+    {
+        let what = "a process group whose leader is another user".to_owned();
+        let doubt = "other members may be the sender's own".to_owned();
+        scene.check(Operation::Doubtful { capability: Capability::Kill, what, doubt });
     }
 }
 
@@ -250,6 +266,19 @@ pub(super) fn trace(scene: &mut Scene<'_>, process: i32, read_only: bool) {
     let covered = target.permitted & !who.permitted == 0;
     if !same(&target.uid, &who.uid) || !same(&target.gid, &who.gid) || !covered {
         guard(scene, Capability::SysPtrace, "look into a process of another user");
+    } else {
+        with_fewer(scene, Capability::SysPtrace, process, &target);
+    }
+}
+
+/// Says that the kernel would ask for `capability` if the caller had fewer capabilities than `target`, which keeps its
+/// own when the workload is confined: it is none of the workload's.
+pub(super) fn with_fewer(scene: &mut Scene<'_>, capability: Capability, process: i32, target: &Credentials) {
+    let outside = scene.workload.processes.target(scene.tid, process) == SignalTarget::Outside;
+    if outside && target.permitted != 0 {
+        let what = "act on a process outside of the workload".to_owned();
+        let doubt = "it is refused without as soon as the caller has fewer capabilities than that process".to_owned();
+        scene.check(Operation::Doubtful { capability, what, doubt });
     }
 }
 
@@ -304,7 +333,7 @@ mod tests {
     use super::*;
     use crate::abi::Abi;
     use crate::decode::fake::{Bench, operations, path};
-    use crate::event::{Credentials, Ended, Origin, Sink, Tid};
+    use crate::event::{Ended, Origin, Sink, Tid};
 
     fn signals(facts: &[Fact]) -> Vec<SignalFact> {
         let signals =
@@ -324,6 +353,7 @@ mod tests {
             bench.decoder.born(Tid(200), Origin::Process(Bench::TID), &bench.view);
             bench.view.others.borrow_mut().insert(200, Credentials { uid: [1000; 4], ..Credentials::default() });
             bench.view.others.borrow_mut().insert(1, Credentials::default());
+            bench.view.others.borrow_mut().insert(7, Credentials { uid: [5; 4], ..Credentials::default() });
             let mut to = |name: &str, args: &[u64]| signals(&bench.call(name, args))[0].clone();
             let program = || SignalTarget::Program(path("/bin/prog"));
             for (target, expected) in [(100, SignalTarget::Itself), (200, program()), (1, SignalTarget::Outside)] {
@@ -335,6 +365,9 @@ mod tests {
             for group in [0, u64::MAX, (-200i64).cast_unsigned()] {
                 assert_eq!(to("kill", &[group, 1]).to, SignalTarget::Group);
             }
+            let group = operations(&bench.call("kill", &[(-7i64).cast_unsigned(), 1]));
+            assert!(matches!(&group[..], [Operation::Doubtful { capability: Capability::Kill, .. }]), "{group:?}");
+            assert_eq!(operations(&bench.call("kill", &[(-200i64).cast_unsigned(), 1])), [], "one's own");
             assert_eq!(operations(&bench.call("kill", &[200, 15])), []);
             let kill = Operation::Kill { sender: (1000, 1000), receiver: (0, 0) };
             assert_eq!(operations(&bench.call("kill", &[1, 0])), std::slice::from_ref(&kill));
