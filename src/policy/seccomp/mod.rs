@@ -3,6 +3,7 @@
 //! The types hold the whole grammar; what is made here is the part of it that every runtime reads alike.
 
 mod compile;
+mod docker;
 mod grammar;
 mod judge;
 mod parse;
@@ -11,6 +12,7 @@ mod word;
 use std::collections::BTreeSet;
 
 pub use compile::{CompileError, Compiled, asked};
+pub use docker::{Host, Kernel};
 pub use grammar::{Action, Architecture, Condition, ENOSYS, EPERM, Flag, MAX_ERRNO, Rule, Test};
 pub use parse::ParseError;
 
@@ -75,7 +77,16 @@ impl Seccomp {
     /// # Errors
     /// See [`ParseError`]: everything that is unknown or out of range, with line and column.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        parse::profile(text)
+        parse::profile(text, None)
+    }
+
+    /// The profile of a JSON text in the specification's or in Docker's form (`archMap`, `includes`, `excludes`, `name`,
+    /// `comment`), settled for one machine.
+    ///
+    /// # Errors
+    /// See [`ParseError`].
+    pub fn parse_for(text: &str, host: &Host) -> Result<Self, ParseError> {
+        parse::profile(text, Some(host))
     }
 
     /// Whether the filter has rules for this ABI; calls of another one end the process.
@@ -107,9 +118,9 @@ mod tests {
         for wrong in [
             &allowing.replace("X86", "PDP11"),
             &allowing.replace("ALLOW", "MAYBE"),
-            &allowing.replace("\"action\"", "\"includes\": {}, \"action\""),
+            &allowing.replace("\"action\"", "\"includes\": {\"caps\": []}, \"action\""),
             &allowing.replace("read", "re ad"),
-            &format!("{allowing}, \"archMap\": []"),
+            &format!("{allowing}, \"archMap\": [{{\"architecture\": \"SCMP_ARCH_X86\"}}]"),
         ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
