@@ -10,11 +10,13 @@ pub mod io;
 pub mod outputs;
 pub mod run;
 
+mod denial;
 mod denials;
 mod diff;
 mod enforce;
 mod folder;
 mod generate;
+mod host;
 mod keep;
 mod launch;
 mod merge;

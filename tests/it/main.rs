@@ -10,6 +10,7 @@
 
 mod cli;
 mod diff;
+mod enforce;
 mod laws;
 mod layers;
 mod nginx;

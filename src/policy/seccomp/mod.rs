@@ -72,6 +72,19 @@ impl Seccomp {
         }
     }
 
+    /// A profile that allows everything.
+    #[must_use]
+    pub const fn allowing() -> Self {
+        Self {
+            default_action: Action::Allow,
+            architectures: BTreeSet::new(),
+            flags: BTreeSet::new(),
+            listener: None,
+            syscalls: Vec::new(),
+            gaps: BTreeSet::new(),
+        }
+    }
+
     /// The profile of a JSON text in the OCI runtime-spec's form, in which the key `x-learn` is left out.
     ///
     /// # Errors
