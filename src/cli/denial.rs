@@ -42,8 +42,12 @@ impl Denial {
     /// In one line: who, what, and how it ends. `args` are those of such a call.
     pub(super) fn told(&self, args: [u64; 6]) -> String {
         let subject = self.subject.as_ref().map_or_else(|| "an unknown program".to_owned(), ToString::to_string);
-        let args = args.map(|arg| format!("{arg:#x}")).join(", ");
-        visible(&format!("{subject}: {} {}({args}) {}", self.abi, self.call, end(self.action))).into_owned()
+        visible(&format!("{subject}: {} {}", self.shown(args), end(self.action))).into_owned()
+    }
+
+    /// The call with `args`.
+    pub(super) fn shown(&self, args: [u64; 6]) -> String {
+        format!("{} {}({})", self.abi, self.call, args.map(|arg| format!("{arg:#x}")).join(", "))
     }
 
     /// The change of the profile that would have allowed it.
@@ -68,7 +72,7 @@ impl Denial {
 }
 
 /// How a call ends that meets `action`.
-fn end(action: Action) -> String {
+pub(super) fn end(action: Action) -> String {
     match action {
         Action::Errno(errno) => match Errno::from_raw(errno.into()) {
             Errno::UnknownErrno => format!("fails with errno {errno}"),
@@ -108,7 +112,7 @@ mod tests {
             let after =
                 profile(&[rules, &remedy].into_iter().filter(|rule| !rule.is_empty()).collect::<Vec<_>>().join(","));
             let arguments = crate::fact::Arguments(vec![(0, 2), (1, 3)]);
-            let actions = |profile: &Seccomp| profile.actions(&Syscall::Named(name.into()), &arguments);
+            let actions = |profile: &Seccomp| profile.actions(Abi::native(), &Syscall::Named(name.into()), &arguments);
             assert!(!actions(&before).contains(&Action::Allow), "{rules}");
             assert_eq!(actions(&after), [Action::Allow].into(), "{remedy}");
         }

@@ -53,6 +53,16 @@ impl<'p> Denials<'p> {
         self.seen.is_empty()
     }
 
+    /// Everything that was denied, each with the arguments of the first such call.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Denial, [u64; 6])> {
+        self.seen.iter().map(|(denial, met)| (denial, met.first))
+    }
+
+    /// What was not seen.
+    pub(super) fn gaps(&self) -> impl Iterator<Item = &Gap> {
+        self.gaps.iter()
+    }
+
     fn note(&mut self, call: &Call, action: Action, view: &dyn TaskView) {
         let denial = Denial::new(self.profile, view.exe().ok(), call, action);
         if self.seen.len() >= LIMIT && !self.seen.contains_key(&denial) {

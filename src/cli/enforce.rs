@@ -135,7 +135,7 @@ fn read(path: &Path, host: &Host, complain: bool) -> Result<Seccomp> {
     let file = if path.is_dir() { path.join(PROFILE) } else { path.to_owned() };
     let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
     let profile = Seccomp::parse_for(&text, host).with_context(|| file.display().to_string())?;
-    let actions = profile.actions(&Syscall::Named("execve".into()), &Arguments(Vec::new()));
+    let actions = profile.actions(host.abi, &Syscall::Named("execve".into()), &Arguments(Vec::new()));
     let possible = profile.covers(host.abi) && actions.iter().any(|action| action.admits() == Some(true));
     if !complain && !possible {
         bail!("{} forbids execve, without which no program starts: allow it, or use --complain", file.display());

@@ -9,6 +9,9 @@ use crate::abi::Abi;
 use crate::fact::CapabilitySet;
 use crate::policy::seccomp::{Host, Kernel};
 
+/// The capabilities that Docker gives a container (its documentation, "Runtime privilege and Linux capabilities").
+pub(super) const DOCKER: CapabilitySet = CapabilitySet(0xa804_25fb);
+
 /// This machine, for a container with these capabilities.
 pub(super) fn here(capabilities: CapabilitySet) -> Result<Host> {
     let release = uname().context("cannot ask for the kernel's release (uname(2))")?;

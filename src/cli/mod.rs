@@ -10,6 +10,7 @@ pub mod io;
 pub mod outputs;
 pub mod run;
 
+mod check;
 mod denial;
 mod denials;
 mod diff;
@@ -70,6 +71,7 @@ enum Command {
     Render(render::RenderArgs),
     Merge(merge::MergeArgs),
     Enforce(enforce::EnforceArgs),
+    Check(check::CheckArgs),
     Diff(diff::DiffArgs),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
@@ -81,6 +83,7 @@ impl Command {
             Self::Render(args) => render::run(&args),
             Self::Merge(args) => merge::run(&args),
             Self::Enforce(args) => return enforce::run(&args),
+            Self::Check(args) => check::run(&args),
             Self::Diff(args) => diff::run(&args),
             Self::Completions(args) => generate::completions(&args, &mut Args::command()),
             Self::Man(args) => generate::man(&args, Args::command()),

@@ -6,6 +6,7 @@ mod compile;
 mod docker;
 mod grammar;
 mod judge;
+mod multiplex;
 mod parse;
 mod word;
 
@@ -94,7 +95,7 @@ impl Seccomp {
     }
 
     /// The profile of a JSON text in the specification's or in Docker's form (`archMap`, `includes`, `excludes`, `name`,
-    /// `comment`), settled for one machine.
+    /// `comment`), settled for one machine, whose own ABI runtimes always add.
     ///
     /// # Errors
     /// See [`ParseError`].

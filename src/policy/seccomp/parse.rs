@@ -96,7 +96,11 @@ pub(super) fn profile(text: &str, host: Option<&Host>) -> Result<Seccomp, ParseE
         Some(_) if !architectures.is_empty() && !map.is_empty() => {
             return Err(ParseError::Both("architectures", "archMap"));
         }
-        Some(host) => architectures.extend(map.iter().flat_map(|map| map.of(host))),
+        Some(host) => {
+            // libseccomp, and with it every runtime, always adds the machine's own (`seccomp_init(3)`).
+            architectures.insert(Architecture::Known(host.abi));
+            architectures.extend(map.iter().flat_map(|map| map.of(host)));
+        }
         None if !map.is_empty() => return Err(ParseError::Docker("archMap")),
         None => {
             if let Some(key) = rules.iter().find_map(Conditional::key) {
