@@ -149,6 +149,21 @@ pub enum Loss {
     },
 }
 
+/// What becomes of a call that the workload's confinement stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is made.
+    Pass,
+    /// It fails with this errno.
+    Fail(i32),
+    /// It is not made, and the thread gets SIGSYS.
+    Trap,
+    /// The thread ends.
+    KillThread,
+    /// The process ends by SIGSYS.
+    KillProcess,
+}
+
 /// Receives what capture sees, in order. A backend shows every task from its birth to its end; each call that is
 /// entered is shown before it takes effect, and left only when [`Interest::leave`] asked for it and the end was seen.
 pub trait Sink {
@@ -170,6 +185,14 @@ pub trait Sink {
 
     /// The process of a task was given `no_new_privs` (`prctl(2)`) by the tracer, without which it cannot be thinned.
     fn lent_no_new_privs(&mut self, tid: Tid);
+
+    /// The confinement of the workload stopped `call`, and `data` is the number that its filter gives (without it, one
+    /// that a filter of the workload's own gave). Without an answer of its own a sink lets it fail as it would without a
+    /// tracer.
+    fn denied(&mut self, tid: Tid, call: &Call, data: u32, view: &dyn TaskView) -> Fate {
+        let (_, _, _, _) = (tid, call, data, view);
+        Fate::Fail(libc::ENOSYS)
+    }
 
     /// A task ended. A call that it was in is [`Outcome::Unfinished`].
     fn gone(&mut self, tid: Tid, ended: Ended);

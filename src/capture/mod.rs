@@ -3,12 +3,14 @@
 //! A backend knows tasks, calls and memory; it never sees a fact. The contract with the sink is written on
 //! [`crate::event::Sink`].
 
+pub mod confine;
 pub mod ptrace;
 
 use std::ffi::CString;
 use std::io;
 use std::path::PathBuf;
 
+use self::confine::Confinement;
 use crate::event::{Finished, Sink};
 
 /// What is run.
@@ -22,6 +24,8 @@ pub struct Workload {
     pub environment: Vec<CString>,
     /// The user that it runs as; `None` keeps the learner's.
     pub user: Option<User>,
+    /// What confines it; nothing by default.
+    pub confinement: Confinement,
 }
 
 /// A user to run as.
@@ -62,6 +66,15 @@ pub enum CaptureError {
     User {
         /// The user id.
         uid: u32,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// It cannot be confined as asked.
+    #[error("cannot confine the workload: {step} failed")]
+    Confine {
+        /// What was to be done.
+        step: &'static str,
         /// What the kernel said.
         #[source]
         source: io::Error,

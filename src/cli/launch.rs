@@ -40,6 +40,7 @@ pub(super) fn workload(command: &[OsString], user: Option<&str>) -> Result<captu
         arguments: command.iter().map(|argument| CString::new(argument.as_bytes())).collect::<Result<_, _>>()?,
         environment: environment.into_iter().map(CString::new).collect::<Result<_, _>>()?,
         user: account.as_ref().map(identity).transpose()?,
+        confinement: capture::confine::Confinement::default(),
     })
 }
 

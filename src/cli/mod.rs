@@ -10,9 +10,15 @@ pub mod io;
 pub mod outputs;
 pub mod run;
 
+mod check;
+mod denial;
+mod denials;
 mod diff;
+mod enforce;
 mod folder;
 mod generate;
+mod host;
+mod keep;
 mod launch;
 mod merge;
 mod render;
@@ -64,6 +70,8 @@ Examples:
 enum Command {
     Render(render::RenderArgs),
     Merge(merge::MergeArgs),
+    Enforce(enforce::EnforceArgs),
+    Check(check::CheckArgs),
     Diff(diff::DiffArgs),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
@@ -74,6 +82,8 @@ impl Command {
         let done = match self {
             Self::Render(args) => render::run(&args),
             Self::Merge(args) => merge::run(&args),
+            Self::Enforce(args) => return enforce::run(&args),
+            Self::Check(args) => check::run(&args),
             Self::Diff(args) => diff::run(&args),
             Self::Completions(args) => generate::completions(&args, &mut Args::command()),
             Self::Man(args) => generate::man(&args, Args::command()),

@@ -128,7 +128,7 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
 }
 
 /// What is known of this run before it begins.
-fn this_run(workload: &Workload) -> Run {
+pub(super) fn this_run(workload: &Workload) -> Run {
     let system = uname().ok();
     let text = |pick: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
         system.as_ref().map(|system| pick(system).to_string_lossy().into_owned()).unwrap_or_default()
@@ -150,7 +150,7 @@ fn this_run(workload: &Workload) -> Run {
     }
 }
 
-fn not_launched(error: LaunchError) -> Failure {
+pub(super) fn not_launched(error: LaunchError) -> Failure {
     match error {
         LaunchError::NotInPath(_) | LaunchError::Missing(_) => Exit::NOT_FOUND,
         LaunchError::NotExecutable { .. } => Exit::NOT_EXECUTABLE,
@@ -159,7 +159,7 @@ fn not_launched(error: LaunchError) -> Failure {
     .because(error)
 }
 
-fn not_captured(error: CaptureError) -> Failure {
+pub(super) fn not_captured(error: CaptureError) -> Failure {
     match &error {
         CaptureError::Execute { source, .. } if source.kind() == ErrorKind::NotFound => Exit::NOT_FOUND,
         CaptureError::Execute { .. } => Exit::NOT_EXECUTABLE,

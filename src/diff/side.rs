@@ -9,7 +9,7 @@ use crate::infer::{Because, Cause, Needs, Pattern};
 use crate::path::to_text;
 use crate::policy::apparmor::{AppArmor, MountRule, Peer, Permissions};
 use crate::policy::caps::Caps;
-use crate::policy::seccomp::{Action, Seccomp};
+use crate::policy::seccomp::{Action, Architecture, Seccomp};
 
 /// Items with their parts; of a record, each part with who showed it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,7 +95,10 @@ impl<'r> Side<'r> {
         for rule in &policy.syscalls {
             for call in &rule.names {
                 for abi in &policy.architectures {
-                    let abi = abi.0.name();
+                    let abi = match abi {
+                        Architecture::Known(abi) => abi.name(),
+                        Architecture::Other(name) => name,
+                    };
                     let how = if rule.action == Action::Allow { "" } else { rule.action.name() };
                     side.add(Kind::Syscall, call.to_string(), format!("{abi} {how}").trim_end().to_owned(), &[]);
                 }

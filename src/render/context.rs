@@ -13,14 +13,13 @@ use crate::infer::{CapabilityNeed, Needs, Pattern};
 use crate::policy::Policy;
 use crate::policy::apparmor::{AppArmor, FileRule, MountRule, Peer, Permissions, SignalRule, TraceRule};
 use crate::policy::caps::{Caps, granted};
-use crate::policy::seccomp::Seccomp;
 
 /// How many reasons of one capability are written out.
 const REASONS: usize = 12;
 
 /// Where a profile comes from.
 #[derive(Serialize)]
-struct Header {
+pub(super) struct Header {
     generator: Escaped,
     program: Escaped,
     runs: usize,
@@ -33,9 +32,9 @@ struct Header {
 }
 
 /// How a text of the header is made safe: [`Escaped::line`] or [`Escaped::for_json`].
-type Made = fn(&str) -> Escaped;
+pub(super) type Made = fn(&str) -> Escaped;
 
-fn header(needs: &Needs<'_>, policy: &dyn Policy, made: Made, notes: &[&str]) -> Header {
+pub(super) fn header(needs: &Needs<'_>, policy: &dyn Policy, made: Made, notes: &[&str]) -> Header {
     let origin = &needs.origin;
     let date = |ms: Option<u64>| made(&ms.map(date).unwrap_or_default());
     let gap = |gap: &Gap| made(&format!("{}: {}", gap.kind.name(), gap.detail));
@@ -58,41 +57,6 @@ fn date(ms: u64) -> String {
     let time = UNIX_EPOCH.checked_add(Duration::from_millis(ms));
     let written = time.is_some_and(|time| write!(text, "{}", humantime::format_rfc3339_seconds(time)).is_ok());
     if written { text } else { format!("{ms} ms after 1970") }
-}
-
-/// What `seccomp.json.hbs` sees.
-#[derive(Serialize)]
-pub(super) struct SeccompView {
-    origin: Header,
-    default_action: Escaped,
-    default_errno: Option<u32>,
-    architectures: Vec<Escaped>,
-    rules: Vec<SeccompRule>,
-}
-
-#[derive(Serialize)]
-struct SeccompRule {
-    names: Vec<Escaped>,
-    action: Escaped,
-}
-
-impl SeccompView {
-    pub(super) fn new(needs: &Needs<'_>, _: &ProfileName) -> Self {
-        const SHARED: &str = "several architectures: the format allows each call for all of them";
-        let policy = Seccomp::new(needs);
-        let notes = if policy.architectures.len() > 1 { &[SHARED][..] } else { &[] };
-        let rules = policy.syscalls.iter().map(|rule| SeccompRule {
-            names: rule.names.iter().map(|call| Escaped::for_json(&call.to_string())).collect(),
-            action: Escaped::fixed(rule.action.name()),
-        });
-        Self {
-            origin: header(needs, &policy, Escaped::for_json, notes),
-            default_action: Escaped::fixed(policy.default_action.name()),
-            default_errno: policy.default_errno_ret,
-            architectures: policy.architectures.iter().map(|known| Escaped::fixed(known.0.oci_name())).collect(),
-            rules: rules.collect(),
-        }
-    }
 }
 
 /// What `caps.txt.hbs` sees.

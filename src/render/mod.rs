@@ -13,6 +13,7 @@ mod context;
 mod engine;
 pub mod escape;
 mod name;
+mod seccomp;
 
 use std::io::{self, Write};
 
@@ -57,7 +58,7 @@ pub const FORMATS: &[Format] = &[
         template: "seccomp.json.hbs",
         text: include_str!("../../templates/seccomp.json.hbs"),
         policy: |needs| Box::new(Seccomp::new(needs)),
-        view: |needs, name| serde_json::to_value(context::SeccompView::new(&needs, name)),
+        view: |needs, _| serde_json::to_value(seccomp::SeccompView::new(&needs)),
         json: true,
     },
     Format {

@@ -43,6 +43,8 @@ fn help_of_the_program() {
     Commands:
       render       Write the profiles of a record again, without running the workload
       merge        Join records into one; a run that is in several of them counts once
+      enforce      Run a program under a profile, and tell what it denies
+      check        Tell what a record or a run needs that a base does not cover
       diff         Compare two records, or two policies of one kind: what is new, graded by risk
       completions  Print the completions for a shell
       man          Print the manual page

@@ -8,8 +8,11 @@
     reason = "a test fails by panicking, and says on standard error why it was not run"
 )]
 
+mod bpf;
+mod check;
 mod cli;
 mod diff;
+mod enforce;
 mod laws;
 mod layers;
 mod nginx;

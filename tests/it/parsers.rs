@@ -104,7 +104,7 @@ const ABIS: [Abi; 4] = Abi::ALL;
 fn filter(profile: &Seccomp) -> (ScmpFilterContext, Vec<String>) {
     let mut filter = ScmpFilterContext::new(ScmpAction::Errno(libc::EPERM)).unwrap();
     for architecture in &profile.architectures {
-        let _ = filter.add_arch(architecture.0.scmp());
+        let _ = filter.add_arch(architecture.name().parse().unwrap());
     }
     let mut unknown = Vec::new();
     for call in profile.syscalls.iter().flat_map(|rule| &rule.names) {

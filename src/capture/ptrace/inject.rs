@@ -72,13 +72,22 @@ pub fn give_back(tid: Tid, borrowed: Borrowed) -> io::Result<()> {
     }
 }
 
-/// Makes the call that a task stands before fail with ENOSYS, as `SECCOMP_RET_TRACE` does where no tracer is.
+/// Makes the call that a task stands before fail with `errno`; `SECCOMP_RET_TRACE` does it with ENOSYS where no tracer is.
 ///
 /// # Errors
 /// `ESRCH` when the task died.
-pub fn refuse_call(tid: Tid) -> io::Result<()> {
+pub fn refuse_call(tid: Tid, errno: i32) -> io::Result<()> {
     let registers = getregs(Pid::from_raw(tid.0))?;
-    refuse(tid, registers)
+    refuse(tid, registers, errno)
+}
+
+/// Puts a call of this number, without arguments, in place of the one that a task stands before.
+///
+/// # Errors
+/// `ESRCH` when the task died.
+pub fn replace_call(tid: Tid, number: u32) -> io::Result<()> {
+    let registers = getregs(Pid::from_raw(tid.0))?;
+    redirect(tid, registers, number.into(), [0; 6])
 }
 
 /// How an installation went.
@@ -234,9 +243,9 @@ mod arch {
         Ok(setregs(Pid::from_raw(tid.0), registers)?)
     }
 
-    /// At the entry of a call: none, with ENOSYS for a result.
-    pub(super) fn refuse(tid: Tid, own: user_regs_struct) -> io::Result<()> {
-        let result = i64::from(-libc::ENOSYS).cast_unsigned();
+    /// At the entry of a call: none, with this failure for a result.
+    pub(super) fn refuse(tid: Tid, own: user_regs_struct, errno: i32) -> io::Result<()> {
+        let result = i64::from(-errno).cast_unsigned();
         Ok(setregs(Pid::from_raw(tid.0), user_regs_struct { orig_rax: u64::MAX, rax: result, ..own })?)
     }
 
@@ -283,10 +292,10 @@ mod arch {
         sys::set_syscall_number(tid, number)
     }
 
-    /// At the entry of a call: none, with ENOSYS for a result.
-    pub(super) fn refuse(tid: Tid, mut own: user_regs_struct) -> io::Result<()> {
+    /// At the entry of a call: none, with this failure for a result.
+    pub(super) fn refuse(tid: Tid, mut own: user_regs_struct, errno: i32) -> io::Result<()> {
         sys::set_syscall_number(tid, u64::MAX)?;
-        own.regs[0] = i64::from(-libc::ENOSYS).cast_unsigned();
+        own.regs[0] = i64::from(-errno).cast_unsigned();
         Ok(setregs(Pid::from_raw(tid.0), own)?)
     }
 

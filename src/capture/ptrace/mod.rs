@@ -36,9 +36,9 @@ use self::task::{Phase, Task, Tasks};
 pub use self::thin::DEFAULT_THRESHOLD;
 use self::thin::{Heat, Thinned};
 use self::view::View;
-use super::{Backend, CaptureError, Workload};
+use super::{Backend, CaptureError, Workload, confine};
 use crate::abi::Abi;
-use crate::event::{Call, Directive, Ended, Finished, Loss, Origin, Outcome, Sink, Tid};
+use crate::event::{Call, Directive, Ended, Fate, Finished, Loss, Origin, Outcome, Sink, Tid};
 
 /// How often [`Sink::tick`] is called, in microseconds.
 const TICK_US: i64 = 100_000;
@@ -68,7 +68,8 @@ impl Backend for Ptrace {
         sys::catch_signals(TICK_US).map_err(system("start the timer"))?;
         // A filter needs CAP_SYS_ADMIN or no_new_privs; and a traced set-user-ID program gains nothing anyway.
         let privileged = view::filter_privilege(getpid_tid()).unwrap_or(false);
-        let no_new_privs = self.thin_after.is_some() && !privileged;
+        let confined = workload.confinement.filter.is_some();
+        let no_new_privs = (self.thin_after.is_some() || confined) && !privileged;
         let held = sys::fork_held(workload, no_new_privs).map_err(system("start a process"))?;
         if let Err(source) = sys::seize(held.tid, OPTIONS).and_then(|()| sys::interrupt(held.tid)) {
             drop(held.gate);
@@ -79,6 +80,9 @@ impl Backend for Ptrace {
 
         let paths = Paths::new();
         let mut tracer = Tracer::new(held.tid, self.thin_after, &paths, sink);
+        if confined {
+            tracer.confine();
+        }
         if no_new_privs {
             log::info!(
                 "the workload runs with no_new_privs: programs with set-user-ID bits or capabilities gain nothing"
@@ -107,6 +111,8 @@ struct Tracer<'a> {
     root_ended: Option<Ended>,
     /// When the root ran its own program.
     executed: Option<Instant>,
+    /// Whether the workload has a filter from its start, and only what that denies is to be seen.
+    confined: bool,
 }
 
 impl<'a> Tracer<'a> {
@@ -122,10 +128,19 @@ impl<'a> Tracer<'a> {
             filters: view::filters(getpid_tid()),
             root_ended: None,
             executed: None,
+            confined: false,
         };
         tracer.tasks.insert(root, Task::new(root, None));
         tracer.sink.born(root, Origin::Root, &View { tid: root, process: root, paths });
         tracer
+    }
+
+    /// Only the filter that the workload starts with stops it.
+    fn confine(&mut self) {
+        self.confined = true;
+        if let Some(root) = self.tasks.get_mut(self.root) {
+            root.thinned = Thinned::Yes;
+        }
     }
 
     fn finished(&self, since: Instant) -> Finished {
@@ -292,13 +307,16 @@ impl<'a> Tracer<'a> {
                 }
                 self.entered(view, info.arch, number, args);
             }
+            SyscallOp::Seccomp { number, args, data } if self.confined => {
+                self.denied(view, info.arch, number, args, data);
+            }
             SyscallOp::Seccomp { number, args, data } => {
                 // A task that stopped at the entry as well has been shown already.
                 if task.phase == Phase::Running {
                     self.entered(view, info.arch, number, args);
                 }
                 if data != filter::OWN_STOP {
-                    let _ = inject::refuse_call(view.tid); // As the workload's own filter wants it without a tracer.
+                    let _ = inject::refuse_call(view.tid, libc::ENOSYS); // As the workload's own filter wants it without a tracer.
                 }
             }
             SyscallOp::Exit { value, failed } => self.left(view, value, failed),
@@ -375,6 +393,27 @@ impl<'a> Tracer<'a> {
         if interest.news {
             self.heat.news(task.process, task.parent);
         }
+    }
+
+    /// Lets become of a call that the workload's confinement stopped what the sink says.
+    fn denied(&mut self, view: View<'_>, arch: u32, number: u64, args: [u64; 6], data: u32) {
+        if self.executed.is_none() {
+            return; // What confines it is still being put up.
+        }
+        let fate = if let Some((abi, number)) = Abi::of_call(arch, number) {
+            self.sink.denied(view.tid, &Call { abi, number, args }, data, &view)
+        } else {
+            self.sink.lost(Loss::ForeignArch(arch));
+            Fate::Fail(libc::ENOSYS)
+        };
+        // Each fails only when the task died.
+        let _ = match fate {
+            Fate::Pass => Ok(()),
+            Fate::Fail(errno) => inject::refuse_call(view.tid, errno),
+            Fate::Trap => inject::refuse_call(view.tid, libc::ENOSYS).map(|()| sys::trap(view.process, view.tid)),
+            Fate::KillThread => inject::replace_call(view.tid, confine::KILL_THREAD),
+            Fate::KillProcess => inject::replace_call(view.tid, confine::KILL_PROCESS),
+        };
     }
 
     fn left(&mut self, view: View<'_>, value: i64, failed: bool) {

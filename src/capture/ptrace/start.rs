@@ -37,9 +37,23 @@ pub(super) fn start_failed(workload: &Workload, report: OwnedFd) -> CaptureError
     match (told, &workload.user) {
         (Ok(()), Some(user)) if stage == Stage::User as u8 => CaptureError::User { uid: user.uid, source },
         (Ok(()), _) => {
+            if let Some(step) = confining(stage) {
+                return CaptureError::Confine { step, source };
+            }
             let program = Path::new(std::ffi::OsStr::from_bytes(workload.program.as_bytes())).to_owned();
             CaptureError::Execute { program, source }
         }
         (Err(source), _) => CaptureError::System { operation: "start the workload (it was ended early)", source },
     }
+}
+
+/// What a stage of confining does.
+fn confining(stage: u8) -> Option<&'static str> {
+    [
+        (Stage::Bounding, "reducing the bounding set (which needs CAP_SETPCAP, or no_new_privs)"),
+        (Stage::Capabilities, "reducing the capabilities"),
+        (Stage::Filter, "loading the seccomp filter (which needs CAP_SYS_ADMIN, or no_new_privs)"),
+    ]
+    .into_iter()
+    .find_map(|(of, step)| (of as u8 == stage).then_some(step))
 }

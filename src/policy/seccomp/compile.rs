@@ -1,0 +1,179 @@
+//! A profile as the kernel's own program, compiled by libseccomp (`seccomp_export_bpf(3)`), in which what is denied asks a
+//! tracer: `SECCOMP_RET_TRACE` with a number that says which action it stands for.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read, Seek};
+
+use libseccomp::error::SeccompError;
+use libseccomp::{ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
+
+use super::grammar::{Action, Architecture, Condition, Test};
+use super::{Rule, Seccomp};
+use crate::abi::Syscall;
+
+/// An instruction, as `struct sock_filter` (`linux/filter.h`).
+type Instruction = [u8; 8];
+
+const KILL_THREAD: u16 = 1;
+const KILL_PROCESS: u16 = 2;
+const TRAP: u16 = 3;
+const UNANSWERED: u16 = 4;
+/// Added to an errno, of which the largest is 4095.
+const ERRNO: u16 = 0x1000;
+
+/// A compiled profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compiled {
+    /// The program.
+    pub program: Vec<Instruction>,
+    /// Calls of rules that were left out because the installed libseccomp does not know them; they meet the default
+    /// action, as under a container runtime.
+    pub unknown: BTreeSet<Syscall>,
+}
+
+/// Why a profile cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompileError {
+    /// libseccomp refuses it.
+    #[error("libseccomp refuses {what}")]
+    Refused {
+        /// What of it.
+        what: String,
+        /// What libseccomp said.
+        #[source]
+        source: SeccompError,
+    },
+    /// A call that is denied would be let through.
+    #[error("the installed libseccomp does not know `{0}`, which the profile denies while its default allows")]
+    Unknown(Syscall),
+    /// The program cannot be read back.
+    #[error("cannot read the compiled profile")]
+    Io(#[from] io::Error),
+}
+
+impl Seccomp {
+    /// The profile as a program in which denied calls ask a tracer; [`asked`] reads its number.
+    ///
+    /// # Errors
+    /// See [`CompileError`].
+    pub fn compile_asking(&self) -> Result<Compiled, CompileError> {
+        let mut filter = ScmpFilterContext::new(asking(self.default_action)).map_err(refused("the default action"))?;
+        // As the kernel's own answer to calls of an architecture without rules.
+        filter.set_act_badarch(ScmpAction::Trace(KILL_THREAD)).map_err(refused("its attributes"))?;
+        for architecture in &self.architectures {
+            let name = architecture.name();
+            let token = name.parse::<ScmpArch>().map_err(refused(name))?;
+            // libseccomp joins only architectures of one byte order, and none of another one can run here.
+            if matches!(architecture, Architecture::Known(_)) {
+                filter.add_arch(token).map_err(refused(name))?;
+            }
+        }
+        let mut unknown = BTreeSet::new();
+        for rule in self.syscalls.iter().filter(|rule| asking(rule.action) != asking(self.default_action)) {
+            self.add(&mut filter, rule, &mut unknown)?;
+        }
+        let mut file = tempfile::tempfile()?;
+        filter.export_bpf(&mut file).map_err(refused("the whole of it"))?;
+        let mut bytes = Vec::new();
+        file.rewind()?;
+        file.read_to_end(&mut bytes)?;
+        let (program, _) = bytes.as_chunks();
+        Ok(Compiled { program: program.to_vec(), unknown })
+    }
+
+    fn add(
+        &self,
+        filter: &mut ScmpFilterContext,
+        rule: &Rule,
+        unknown: &mut BTreeSet<Syscall>,
+    ) -> Result<(), CompileError> {
+        for call in &rule.names {
+            let Some(Ok(number)) = call.name().map(ScmpSyscall::from_name) else {
+                if self.default_action.admits() == Some(true) {
+                    return Err(CompileError::Unknown(call.clone()));
+                }
+                unknown.insert(call.clone());
+                continue;
+            };
+            for conditions in rule.alternatives() {
+                let compares: Vec<_> = conditions.iter().map(compare).collect();
+                filter
+                    .add_rule_conditional(asking(rule.action), number, &compares)
+                    .map_err(refused(&format!("the rule {} for `{call}`", rule.action.name())))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The action for which a program of [`Seccomp::compile_asking`] asks with this number; `None` for one that it never gives.
+#[must_use]
+pub const fn asked(number: u16) -> Option<Action> {
+    Some(match number {
+        KILL_THREAD => Action::KillThread,
+        KILL_PROCESS => Action::KillProcess,
+        TRAP => Action::Trap,
+        UNANSWERED => Action::Notify,
+        0x1000..=0x1fff => Action::Errno(number - ERRNO),
+        _ => return None,
+    })
+}
+
+const fn asking(action: Action) -> ScmpAction {
+    ScmpAction::Trace(match action {
+        Action::Allow => return ScmpAction::Allow,
+        Action::Log => return ScmpAction::Log,
+        Action::Errno(errno) => ERRNO + errno,
+        Action::Trace(_) | Action::Notify => UNANSWERED,
+        Action::Trap => TRAP,
+        Action::KillThread => KILL_THREAD,
+        Action::KillProcess => KILL_PROCESS,
+    })
+}
+
+fn compare(condition: &Condition) -> ScmpArgCompare {
+    let (operation, value) = match condition.test {
+        Test::NotEqual(value) => (ScmpCompareOp::NotEqual, value),
+        Test::Less(value) => (ScmpCompareOp::Less, value),
+        Test::LessOrEqual(value) => (ScmpCompareOp::LessOrEqual, value),
+        Test::Equal(value) => (ScmpCompareOp::Equal, value),
+        Test::GreaterOrEqual(value) => (ScmpCompareOp::GreaterEqual, value),
+        Test::Greater(value) => (ScmpCompareOp::Greater, value),
+        Test::MaskedEqual { mask, value } => (ScmpCompareOp::MaskedEqual(mask), value),
+    };
+    ScmpArgCompare::new(condition.index.into(), operation, value)
+}
+
+fn refused(what: &str) -> impl FnOnce(SeccompError) -> CompileError {
+    let what = what.to_owned();
+    move |source| CompileError::Refused { what, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_stand_for_actions() {
+        for action in [Action::Errno(1), Action::Errno(4095), Action::Trap, Action::KillThread, Action::KillProcess] {
+            let ScmpAction::Trace(number) = asking(action) else { panic!("{action:?} is allowed") };
+            assert_eq!(asked(number), Some(action));
+        }
+        assert_eq!(asking(Action::Allow), ScmpAction::Allow);
+        assert_eq!(asked(0), None);
+    }
+
+    #[test]
+    fn unknown_calls_are_never_let_through() {
+        let rule =
+            |action| Rule { names: [Syscall::Named("no_such_call".into())].into(), action, conditions: Vec::new() };
+        let parse = |action: &str| Seccomp::parse(&format!("{{\"defaultAction\": \"{action}\"}}")).unwrap();
+        let mut strict = parse("SCMP_ACT_ERRNO");
+        strict.syscalls.push(rule(Action::Allow));
+        assert_eq!(strict.compile_asking().unwrap().unknown.len(), 1);
+        let mut lax = parse("SCMP_ACT_ALLOW");
+        lax.syscalls.push(rule(Action::KillProcess));
+        assert!(matches!(lax.compile_asking(), Err(CompileError::Unknown(_))));
+    }
+}

@@ -1,0 +1,159 @@
+//! What `seccomp.json.hbs` sees.
+
+use serde::Serialize;
+
+use super::context::{Header, header};
+use super::escape::Escaped;
+use crate::infer::Needs;
+use crate::policy::seccomp::{Condition, Rule, Seccomp};
+
+/// A profile with where it comes from.
+#[derive(Serialize)]
+pub(super) struct SeccompView {
+    origin: Header,
+    default_action: Escaped,
+    /// `null` for an action without errno; so are all that may be missing.
+    default_errno: Option<u16>,
+    architectures: Vec<Escaped>,
+    flags: Vec<Escaped>,
+    /// At most one.
+    listener: Vec<ListenerView>,
+    rules: Vec<RuleView>,
+}
+
+#[derive(Serialize)]
+struct ListenerView {
+    path: Escaped,
+    /// At most one.
+    metadata: Vec<Escaped>,
+}
+
+#[derive(Serialize)]
+struct RuleView {
+    names: Vec<Escaped>,
+    action: Escaped,
+    errno: Option<u16>,
+    args: Vec<ConditionView>,
+}
+
+#[derive(Serialize)]
+struct ConditionView {
+    index: u8,
+    value: u64,
+    value_two: Option<u64>,
+    op: Escaped,
+}
+
+impl SeccompView {
+    pub(super) fn new(needs: &Needs<'_>) -> Self {
+        const SHARED: &str = "several architectures: the format allows each call for all of them";
+        let policy = Seccomp::new(needs);
+        let notes = if policy.architectures.len() > 1 { &[SHARED][..] } else { &[] };
+        Self::of(&policy, header(needs, &policy, Escaped::for_json, notes))
+    }
+
+    fn of(policy: &Seccomp, origin: Header) -> Self {
+        let listener = policy.listener.iter().map(|listener| ListenerView {
+            path: Escaped::for_json(&listener.path),
+            metadata: listener.metadata.iter().map(|text| Escaped::for_json(text)).collect(),
+        });
+        Self {
+            origin,
+            default_action: Escaped::fixed(policy.default_action.name()),
+            default_errno: policy.default_action.errno(),
+            architectures: policy.architectures.iter().map(|known| Escaped::fixed(known.name())).collect(),
+            flags: policy.flags.iter().map(|flag| Escaped::fixed(flag.name())).collect(),
+            listener: listener.collect(),
+            rules: policy.syscalls.iter().map(RuleView::new).collect(),
+        }
+    }
+}
+
+impl RuleView {
+    fn new(rule: &Rule) -> Self {
+        Self {
+            names: rule.names.iter().map(|call| Escaped::for_json(&call.to_string())).collect(),
+            action: Escaped::fixed(rule.action.name()),
+            errno: rule.action.errno(),
+            args: rule.conditions.iter().map(ConditionView::new).collect(),
+        }
+    }
+}
+
+impl ConditionView {
+    fn new(condition: &Condition) -> Self {
+        let (op, value, value_two) = condition.test.parts();
+        Self { index: condition.index, value, value_two, op: Escaped::fixed(op) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::collection::{btree_set, vec};
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+    use crate::abi::Abi;
+    use crate::infer::{Options, infer};
+    use crate::policy::seccomp::{Action, Architecture, Flag, Listener, Test};
+    use crate::record::Record;
+    use crate::render::Templates;
+
+    fn action() -> impl Strategy<Value = Action> {
+        prop_oneof![
+            select(vec![Action::Allow, Action::Log, Action::Notify, Action::Trap, Action::KillThread]),
+            (0..=4095u16).prop_map(Action::Errno),
+            (0..=4095u16).prop_map(Action::Trace),
+        ]
+    }
+
+    fn condition() -> impl Strategy<Value = Condition> {
+        let name = select(vec!["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"]);
+        (0..6u8, name, any::<u64>(), any::<u64>()).prop_map(|(index, name, value, two)| Condition {
+            index,
+            test: Test::named(&format!("SCMP_CMP_{name}")).unwrap()(value, two),
+        })
+    }
+
+    fn rule() -> impl Strategy<Value = Rule> {
+        let name =
+            (0..450u32).prop_map(|number| Abi::I386.syscall(number)).prop_filter("named", |call| call.name().is_some());
+        (btree_set(name, 1..4), action(), vec(condition(), 0..4)).prop_map(|(names, action, conditions)| Rule {
+            names,
+            action,
+            conditions,
+        })
+    }
+
+    proptest! {
+        // Parsing the templates is what takes time.
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_profile_reads_back_as_it_was(
+            default_action in action(),
+            architectures in btree_set(select(vec!["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_S390X"]), 0..3),
+            flags in btree_set(select(&Flag::ALL[..]), 0..4),
+            listener in any::<Option<(String, Option<String>)>>(),
+            syscalls in vec(rule(), 0..4),
+        ) {
+            let record = Record::default();
+            let needs = infer(&record, &Options::default());
+            let mut profile = Seccomp::new(&needs);
+            profile.default_action = default_action;
+            profile.architectures = architectures.into_iter().map(|name| Architecture::named(name).unwrap()).collect();
+            profile.flags = flags;
+            profile.listener = listener.map(|(path, metadata)| Listener { path, metadata });
+            profile.syscalls = syscalls;
+            let view = SeccompView::of(&profile, header(&needs, &profile, Escaped::for_json, &[]));
+            let mut text = Vec::new();
+            let templates = Templates::new(BTreeMap::new()).unwrap();
+            templates.render("seccomp.json.hbs", serde_json::to_value(view).unwrap(), &mut text).unwrap();
+            let text = String::from_utf8(text).unwrap();
+            prop_assert_eq!(Seccomp::parse(&text).map_err(|error| format!("{error}\n{text}")), Ok(profile));
+        }
+    }
+}
