@@ -210,7 +210,7 @@ int main(int argc, char **argv) {
 }
 "#;
 
-const FILTER: &str = r#"
+const FILTER: &str = r"
 #include <unistd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -223,7 +223,7 @@ int main(int argc, char **argv) {
     execvp(argv[1], argv + 1);
     return 127;
 }
-"#;
+";
 
 /// One bench run: where its files are and how the learner is called.
 struct Bench {
