@@ -24,6 +24,7 @@ const JUMP_EQUAL: u16 = 0x15;
 const RETURN: u16 = 0x06;
 const RET_KILL_PROCESS: u32 = 0x8000_0000;
 const RET_KILL_THREAD: u32 = 0;
+const RET_ALLOW: u32 = 0x7fff_0000;
 
 /// What confines a workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +35,12 @@ pub struct Confinement {
     pub no_new_privs: bool,
     /// The seccomp filter; see [`mod@self`].
     pub filter: Option<Vec<Instruction>>,
+}
+
+/// A filter that denies nothing, under which nothing stops.
+#[must_use]
+pub fn nothing_denied() -> Vec<Instruction> {
+    vec![instruction(RETURN, 0, 0, RET_ALLOW)]
 }
 
 /// The filter as it is loaded: the two numbers to kill by, then `program`.

@@ -1,118 +1,137 @@
 //! What a profile denied in a run: the sink of a confined workload.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
-use crate::abi::{Abi, Syscall};
+use super::denial::Denial;
+use super::io::visible;
+use super::summary::plural;
+use crate::decode;
 use crate::event::{
     Call, Census, Directive, Ended, Fate, Interest, KnownCalls, Loss, Origin, Outcome, Sink, TaskView, Tid,
 };
-use crate::path::AbsPath;
+use crate::fact::{Arguments, Fact, Gap};
 use crate::policy::seccomp::{Action, Seccomp, asked};
+use crate::record::{Moment, Record};
 
 /// How many different denials are kept; further ones are only counted.
 const LIMIT: usize = 10_000;
+/// How many different arguments of one are kept.
+const ARGUMENTS: usize = 64;
+/// How many of them the summary shows.
+const SHOWN: usize = 20;
 
-/// A denied call, as far as the profile tells calls apart.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Denial {
-    /// The executable, when it could be found out.
-    pub(super) subject: Option<AbsPath>,
-    /// The ABI of the call.
-    pub(super) abi: Abi,
-    /// The call.
-    pub(super) call: Syscall,
-    /// The arguments that rules of this call compare.
-    pub(super) compared: Vec<(u8, u64)>,
-    /// What the profile does with it.
-    pub(super) action: Action,
+/// How often a denial was met.
+#[derive(Clone, Debug)]
+struct Met {
+    /// The arguments of the first such call.
+    first: [u64; 6],
+    /// How many there were.
+    times: u64,
+    /// The significant arguments of them all.
+    arguments: BTreeSet<Arguments>,
 }
 
 /// Decides over what the filter stops, and keeps account.
-pub(super) struct Denials {
-    profile: Option<Seccomp>,
+pub(super) struct Denials<'p> {
+    profile: &'p Seccomp,
     complain: bool,
-    /// Every denial, with the arguments of the first such call and how often.
-    pub(super) seen: BTreeMap<Denial, ([u64; 6], u64)>,
-    /// Losses, for a reader.
-    pub(super) lost: Vec<String>,
-    quiet: bool,
+    seen: BTreeMap<Denial, Met>,
+    /// Denied calls beyond the limit.
+    beyond: u64,
+    gaps: BTreeSet<Gap>,
 }
 
-impl Denials {
-    /// Under `profile`, of which nothing is enforced with `complain`. Each first denial is told unless `quiet`.
-    pub(super) fn new(profile: Option<Seccomp>, complain: bool, quiet: bool) -> Self {
-        Self { profile, complain, seen: BTreeMap::new(), lost: Vec::new(), quiet }
+impl<'p> Denials<'p> {
+    /// Under `profile`, of which nothing is enforced with `complain`.
+    pub(super) fn new(profile: &'p Seccomp, complain: bool) -> Self {
+        Self { profile, complain, seen: BTreeMap::new(), beyond: 0, gaps: BTreeSet::new() }
     }
 
-    fn note(&mut self, profile: &Seccomp, call: &Call, action: Action, view: &dyn TaskView) {
-        let name = call.abi.syscall(call.number);
-        let rules = profile.syscalls.iter().filter(|rule| rule.names.contains(&name));
-        let compared = rules.flat_map(|rule| rule.conditions.iter().map(|condition| condition.index));
-        let mut compared: Vec<_> =
-            compared.filter_map(|index| Some((index, *call.args.get(usize::from(index))?))).collect();
-        compared.sort_unstable();
-        compared.dedup();
-        let denial = Denial { subject: view.exe().ok(), abi: call.abi, call: name, compared, action };
-        let full = self.seen.len() >= LIMIT;
-        if let Some((_, times)) = self.seen.get_mut(&denial) {
-            *times += 1;
-        } else if !full {
-            if !self.quiet {
-                log::warn!("{}", denial.told(call.args, self.complain));
-                log::warn!("  allowed by {}", denial.remedy(profile));
+    /// Whether nothing was denied.
+    pub(super) fn is_empty(&self) -> bool {
+        self.seen.is_empty()
+    }
+
+    /// Everything that was denied, each with the arguments of the first such call.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Denial, [u64; 6])> {
+        self.seen.iter().map(|(denial, met)| (denial, met.first))
+    }
+
+    /// What was not seen.
+    pub(super) fn gaps(&self) -> impl Iterator<Item = &Gap> {
+        self.gaps.iter()
+    }
+
+    fn note(&mut self, call: &Call, action: Action, view: &dyn TaskView) {
+        let denial = Denial::new(self.profile, view.exe().ok(), call, action);
+        if self.seen.len() >= LIMIT && !self.seen.contains_key(&denial) {
+            self.beyond += 1;
+            return;
+        }
+        let met = self.seen.entry(denial.clone()).or_insert_with(|| {
+            log::info!("{}: {}", if self.complain { "would be denied" } else { "denied" }, denial.told(call.args));
+            Met { first: call.args, times: 0, arguments: BTreeSet::new() }
+        });
+        met.times += 1;
+        if met.arguments.len() < ARGUMENTS {
+            met.arguments.extend(decode::arguments_of(call));
+        }
+    }
+
+    /// What was denied and what would allow it, the most frequent first.
+    pub(super) fn summary(&self) -> String {
+        let mut denials: Vec<_> = self.seen.iter().collect();
+        denials.sort_by_key(|(_, met)| std::cmp::Reverse(met.times));
+        let verb = if self.complain { "would deny" } else { "denied" };
+        let calls = usize::try_from(self.seen.values().map(|met| met.times).sum::<u64>() + self.beyond);
+        let calls = plural(calls.unwrap_or(usize::MAX), "call", "calls");
+        let mut text = match denials.len() {
+            0 => format!("the profile {verb} nothing\n"),
+            kinds => format!("the profile {verb} {calls} of {}\n", plural(kinds, "kind", "kinds")),
+        };
+        for (denial, met) in denials.iter().take(SHOWN) {
+            let _ = writeln!(text, "  {:>5} x  {}", met.times, denial.told(met.first));
+            let _ = writeln!(text, "           allowed by {}", denial.remedy(self.profile));
+        }
+        if denials.len() > SHOWN {
+            let _ = writeln!(text, "  and {} more kinds (-v tells each when it happens)", denials.len() - SHOWN);
+        }
+        for gap in &self.gaps {
+            let _ = writeln!(text, "  not seen {} ({})", visible(&gap.detail), gap.kind.name());
+        }
+        text
+    }
+
+    /// Adds what was denied to a record, as seen at `moment`. Returns how much of it was new.
+    pub(super) fn add_to(&self, record: &mut Record, moment: Moment) -> usize {
+        let mut news = 0;
+        for (denial, met) in &self.seen {
+            let Some(subject) = &denial.subject else {
+                log::warn!("not added, because its program is unknown: {}", denial.told(met.first));
+                continue;
+            };
+            let outcome = match denial.action {
+                Action::Errno(errno) if !self.complain => Outcome::Failed(errno.into()),
+                _ => Outcome::Unfinished,
+            };
+            let arguments = met.arguments.iter().cloned();
+            let arguments = arguments.map(|values| Fact::Arguments(denial.abi, denial.call.clone(), values));
+            for fact in std::iter::once(Fact::Syscall(denial.abi, denial.call.clone())).chain(arguments) {
+                news += usize::from(record.absorb(subject, fact, outcome, moment));
             }
-            self.seen.insert(denial, (call.args, 1));
+            record.count(subject, denial.abi, &denial.call, met.times, moment);
         }
+        record.gaps.extend(self.gaps.iter().cloned());
+        news
     }
 }
 
-impl Denial {
-    /// In one line, with the arguments of such a call.
-    pub(super) fn told(&self, args: [u64; 6], complain: bool) -> String {
-        let subject = self.subject.as_ref().map_or_else(|| "an unknown program".to_owned(), ToString::to_string);
-        let args = args.map(|arg| format!("{arg:#x}")).join(", ");
-        let end = match self.action {
-            Action::Errno(errno) => format!("fails with {:?}", nix::errno::Errno::from_raw(errno.into())),
-            Action::Trap => "gets SIGSYS".to_owned(),
-            Action::KillThread => "ends the thread".to_owned(),
-            Action::KillProcess => "ends the process".to_owned(),
-            _ => "fails with ENOSYS, since nobody answers for it".to_owned(),
-        };
-        let verb = if complain { "would be denied" } else { "denied" };
-        format!("{verb}: {subject}: {} {}({args}) {end}", self.abi, self.call)
-    }
-
-    /// The rule that would have allowed it.
-    pub(super) fn remedy(&self, profile: &Seccomp) -> String {
-        if !profile.covers(self.abi) && self.abi != Abi::native() {
-            return format!("\"{}\" in architectures, with a rule for {}", self.abi.oci_name(), self.call);
-        }
-        let Some(name) = self.call.name() else {
-            return "no rule: the call has no name here that a profile could hold".to_owned();
-        };
-        let args: Vec<_> = self
-            .compared
-            .iter()
-            .map(|(index, value)| serde_json::json!({"index": index, "value": value, "op": "SCMP_CMP_EQ"}))
-            .collect();
-        let mut rule = serde_json::json!({"names": [name], "action": "SCMP_ACT_ALLOW"});
-        if !args.is_empty()
-            && let Some(rule) = rule.as_object_mut()
-        {
-            rule.insert("args".to_owned(), args.into());
-        }
-        rule.to_string()
-    }
-}
-
-impl Sink for Denials {
+impl Sink for Denials<'_> {
     fn denied(&mut self, _: Tid, call: &Call, data: u32, view: &dyn TaskView) -> Fate {
         // Data of no action is of a filter that the workload installed itself: nobody traces for it.
         let Some(action) = u16::try_from(data).ok().and_then(asked) else { return Fate::Fail(libc::ENOSYS) };
-        if let Some(profile) = self.profile.take() {
-            self.note(&profile, call, action, view);
-            self.profile = Some(profile);
-        }
+        self.note(call, action, view);
         match action {
             _ if self.complain => Fate::Pass,
             Action::Errno(errno) => Fate::Fail(errno.into()),
@@ -124,7 +143,7 @@ impl Sink for Denials {
     }
 
     fn lost(&mut self, loss: Loss) {
-        self.lost.push(format!("{loss:?}"));
+        self.gaps.insert(decode::gap_of(loss));
     }
 
     fn born(&mut self, _: Tid, _: Origin, _: &dyn TaskView) {}

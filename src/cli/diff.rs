@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, bail};
 
 use super::exit::Exit;
+use super::host;
 use super::io::{self, Destination};
 use super::sides::Input;
 use crate::diff::accept::Accepted;
@@ -91,7 +92,8 @@ pub(super) fn run(args: &DiffArgs) -> Result<Exit> {
         Some(path) => read_accepted(path)?,
         None => Accepted::default(),
     };
-    let (old, new) = (Input::read(&args.old)?, Input::read(&args.new)?);
+    let host = host::here(host::DOCKER)?;
+    let (old, new) = (Input::read(&args.old, &host)?, Input::read(&args.new, &host)?);
     let options = infer::Options::default();
     let old_needs = old.record().map(|record| infer::infer(record, &options));
     let new_needs = new.record().map(|record| infer::infer(record, &options));

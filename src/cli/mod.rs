@@ -10,11 +10,14 @@ pub mod io;
 pub mod outputs;
 pub mod run;
 
+mod check;
+mod denial;
 mod denials;
 mod diff;
 mod enforce;
 mod folder;
 mod generate;
+mod host;
 mod keep;
 mod launch;
 mod merge;
@@ -71,6 +74,7 @@ enum Command {
     Render(render::RenderArgs),
     Merge(merge::MergeArgs),
     Enforce(enforce::EnforceArgs),
+    Check(check::CheckArgs),
     Minimize(minimize::MinimizeArgs),
     Diff(diff::DiffArgs),
     Completions(generate::CompletionsArgs),
@@ -83,6 +87,7 @@ impl Command {
             Self::Render(args) => render::run(&args),
             Self::Merge(args) => merge::run(&args),
             Self::Enforce(args) => return enforce::run(&args),
+            Self::Check(args) => check::run(&args),
             Self::Minimize(args) => return minimize::run(&args),
             Self::Diff(args) => diff::run(&args),
             Self::Completions(args) => generate::completions(&args, &mut Args::command()),

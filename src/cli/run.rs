@@ -134,7 +134,7 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
 }
 
 /// What is known of this run before it begins.
-fn this_run(workload: &Workload) -> Run {
+pub(super) fn this_run(workload: &Workload) -> Run {
     let system = uname().ok();
     let text = |pick: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
         system.as_ref().map(|system| pick(system).to_string_lossy().into_owned()).unwrap_or_default()

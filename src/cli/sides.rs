@@ -1,4 +1,4 @@
-//! What `learn diff` compares, by what is in the file.
+//! What `learn diff` and `learn check` compare, by what is in the file.
 
 use std::fs;
 use std::io::Read;
@@ -10,7 +10,7 @@ use super::folder::RECORD;
 use crate::diff::Side;
 use crate::infer::Needs;
 use crate::policy::caps::Caps;
-use crate::policy::seccomp::Seccomp;
+use crate::policy::seccomp::{Host, Seccomp};
 use crate::record::{Record, file};
 
 /// A file that was read.
@@ -30,11 +30,11 @@ pub(super) enum Policy {
 }
 
 impl Input {
-    /// Reads a file, standard input (`-`), or the record in a folder.
+    /// Reads a file, standard input (`-`), or the record in a folder. A profile of Docker's form is settled for `host`.
     ///
     /// # Errors
     /// With the name and what is wrong: unreadable, damaged, or of no known kind.
-    pub(super) fn read(path: &Path) -> Result<Self> {
+    pub(super) fn read(path: &Path, host: &Host) -> Result<Self> {
         let mut bytes = Vec::new();
         if path == Path::new("-") {
             std::io::stdin().lock().read_to_end(&mut bytes).context("standard input")?;
@@ -42,14 +42,15 @@ impl Input {
             let inner = if path.is_dir() { path.join(RECORD) } else { path.to_owned() };
             bytes = fs::read(&inner).with_context(|| format!("cannot read {}", inner.display()))?;
         }
-        Self::parse(&bytes).with_context(|| path.display().to_string())
+        Self::parse(&bytes, host).with_context(|| path.display().to_string())
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self> {
+    fn parse(bytes: &[u8], host: &Host) -> Result<Self> {
         let text = bytes.trim_ascii_start();
         if text.starts_with(b"{") {
             if let Some(policy) = std::str::from_utf8(text).ok().filter(|_| is_profile(text)) {
-                return Ok(Self::Policy(Policy::Seccomp(Seccomp::parse(policy).context("not a readable profile")?)));
+                let policy = Seccomp::parse_for(policy, host).context("not a readable profile")?;
+                return Ok(Self::Policy(Policy::Seccomp(policy)));
             }
             return Ok(Self::Record(file::read(text)?));
         }

@@ -58,9 +58,7 @@ fn headline(told: &Told<'_>) -> String {
     let Finished { root, elapsed, peak_processes, peak_threads, .. } = told.finished;
     let end = match root.and_then(status_of) {
         Some(143) if told.learned.stopped => "was ended as asked".to_owned(),
-        Some(status @ 129..) => format!("ended by signal {}", status - 128),
-        Some(status) => format!("ended with status {status}"),
-        None => "was let go".to_owned(),
+        status => how_it_ended(status),
     };
     let processes = plural(*peak_processes, "process", "processes");
     let threads = plural(*peak_threads, "thread", "threads");
@@ -68,7 +66,16 @@ fn headline(told: &Told<'_>) -> String {
     format!("{} {end} after {seconds:.1} s; at most {processes}, {threads} at once", visible(&name))
 }
 
-fn plural(count: usize, one: &str, many: &str) -> String {
+/// The end of a workload, behind its name.
+pub(super) fn how_it_ended(status: Option<i32>) -> String {
+    match status {
+        Some(status @ 129..) => format!("ended by signal {}", status - 128),
+        Some(status) => format!("ended with status {status}"),
+        None => "was let go".to_owned(),
+    }
+}
+
+pub(super) fn plural(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 

@@ -342,14 +342,7 @@ impl<R: Recorder> Sink for Decoder<R> {
     }
 
     fn lost(&mut self, loss: Loss) {
-        let (kind, detail) = match loss {
-            Loss::Untraced { reason } => (GapKind::Untraced, reason),
-            Loss::ForeignArch(token) => {
-                (GapKind::ForeignArch, format!("calls of an architecture without a table here (AUDIT_ARCH {token:#x})"))
-            }
-            Loss::Detached { tasks } => (GapKind::Untraced, format!("{tasks} tasks were let go while they still ran")),
-        };
-        self.told.recorder.gap(Gap { kind, detail });
+        self.told.recorder.gap(gap_of(loss));
     }
 
     fn known(&self) -> KnownCalls {
@@ -392,6 +385,26 @@ impl<R: Recorder> Decoder<R> {
             self.told.recorder.gap(gap);
         }
     }
+}
+
+/// What a loss of the tracer's means for a record.
+#[must_use]
+pub fn gap_of(loss: Loss) -> Gap {
+    let (kind, detail) = match loss {
+        Loss::Untraced { reason } => (GapKind::Untraced, reason),
+        Loss::ForeignArch(token) => {
+            (GapKind::ForeignArch, format!("calls of an architecture without a table here (AUDIT_ARCH {token:#x})"))
+        }
+        Loss::Detached { tasks } => (GapKind::Untraced, format!("{tasks} tasks were let go while they still ran")),
+    };
+    Gap { kind, detail }
+}
+
+/// The significant scalar arguments of a call, if it has any: what a [`Fact::Arguments`] of it holds.
+#[must_use]
+pub fn arguments_of(call: &Call) -> Option<Arguments> {
+    let values = table::row(call.abi, call.number).values(&call.args);
+    (!values.is_empty()).then(|| Arguments(values.into_vec()))
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ fn help_of_the_program() {
       render       Write the profiles of a record again, without running the workload
       merge        Join records into one; a run that is in several of them counts once
       enforce      Run a program under a profile, and tell what it denies
+      check        Tell what a record or a run needs that a base does not cover
       minimize     Run a command again and again with less, to prove what it cannot do without
       diff         Compare two records, or two policies of one kind: what is new, graded by risk
       completions  Print the completions for a shell

@@ -8,9 +8,12 @@
     reason = "a test fails by panicking, and says on standard error why it was not run"
 )]
 
+mod bpf;
 mod caps;
+mod check;
 mod cli;
 mod diff;
+mod enforce;
 mod laws;
 mod layers;
 mod nginx;

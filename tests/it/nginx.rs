@@ -118,6 +118,11 @@ fn it_runs_under_the_filter_that_was_learned() {
     let server = site.start(confined.arg("confined").arg(&profile).arg("--"));
     assert!(site.use_and_stop(server).success());
 
+    site.forget_log();
+    let mut enforced = learn(["enforce", "--strict", "--quiet", "--profile"]);
+    let server = site.start(enforced.arg(&folder).arg("--"));
+    assert!(site.use_and_stop(server).success(), "something was denied");
+
     assert_refused(&profile, "personality");
 }
 

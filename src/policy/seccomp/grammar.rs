@@ -252,6 +252,27 @@ impl Test {
         }
     }
 
+    /// Whether it asks for more than equality.
+    #[must_use]
+    pub const fn is_ordered(self) -> bool {
+        !matches!(self, Self::Equal(_) | Self::NotEqual(_) | Self::MaskedEqual { .. })
+    }
+
+    /// The same comparison with the lower half of its operands.
+    #[must_use]
+    pub const fn low(self) -> Self {
+        const LOW: u64 = u32::MAX as u64;
+        match self {
+            Self::NotEqual(value) => Self::NotEqual(value & LOW),
+            Self::Less(value) => Self::Less(value & LOW),
+            Self::LessOrEqual(value) => Self::LessOrEqual(value & LOW),
+            Self::Equal(value) => Self::Equal(value & LOW),
+            Self::GreaterOrEqual(value) => Self::GreaterOrEqual(value & LOW),
+            Self::Greater(value) => Self::Greater(value & LOW),
+            Self::MaskedEqual { mask, value } => Self::MaskedEqual { mask: mask & LOW, value: value & LOW },
+        }
+    }
+
     /// Whether it holds of `argument`.
     #[must_use]
     pub const fn holds(self, argument: u64) -> bool {

@@ -2,32 +2,45 @@
 //!
 //! 1. Runtimes skip rules with the default action.
 //! 2. The first rule of a call without conditions holds for all its arguments, whatever other rules say.
-//! 3. Otherwise the rules whose conditions hold decide, and the default where none does. Which one wins when rules of
+//! 3. Of a 32-bit ABI, x32 included, the lower halves of arguments and operands are compared (`arch->size`).
+//! 4. libseccomp 2.5 joins chains with ordered comparisons of one call to programs that may deny what a chain allows:
+//!    what comes of them is not told.
+//! 5. Otherwise the rules whose conditions hold decide, and the default where none does. Which one wins when rules of
 //!    different actions overlap is libseccomp's own business: the verdict is then unknown.
 
 use std::collections::BTreeSet;
 
 use super::grammar::{Action, Condition};
-use super::{Rule, Seccomp};
-use crate::abi::Syscall;
+use super::{Rule, Seccomp, multiplex};
+use crate::abi::{Abi, Syscall};
 use crate::fact::{Arguments, Fact, Gap};
 use crate::policy::{Policy, Verdict};
 
 impl Seccomp {
-    /// Every action that `call` may meet. `arguments` is what is known of its arguments.
+    /// Every action that `call` may meet under an ABI that is covered. `arguments` is what is known of its arguments.
     #[must_use]
-    pub fn actions(&self, call: &Syscall, arguments: &Arguments) -> BTreeSet<Action> {
-        let rules = self.syscalls.iter().filter(|rule| rule.action != self.default_action && rule.names.contains(call));
-        let rules: Vec<&Rule> = rules.collect();
+    pub fn actions(&self, abi: Abi, call: &Syscall, arguments: &Arguments) -> BTreeSet<Action> {
+        let rules: Vec<_> = self.rules_for(call).collect();
         if let Some(rule) = rules.iter().find(|rule| rule.conditions.is_empty()) {
             return [rule.action].into();
         }
+        let chains = rules.iter().flat_map(|rule| rule.alternatives().into_iter().map(|chain| (chain, rule.action)));
+        let chains: Vec<_> = chains.collect();
+        let tangled = chains.len() > 1 && chains.iter().any(|(chain, _)| chain.iter().any(|one| one.test.is_ordered()));
         let mut actions = BTreeSet::new();
         let mut certain = false;
-        for rule in rules {
-            for conditions in rule.alternatives() {
-                let holds = all(conditions, arguments);
-                certain |= holds == Some(true);
+        for (chain, action) in chains {
+            let holds = if tangled { None } else { all(chain, abi, arguments) };
+            certain |= holds == Some(true);
+            if holds != Some(false) {
+                actions.insert(action);
+            }
+        }
+        for (number, inner) in multiplex::reached_by(abi, call) {
+            for rule in self.rules_for(&Syscall::Named((*inner).into())) {
+                // Its own conditions are on what stands in memory.
+                let holds = all(&[Condition::int(0, *number)], abi, arguments);
+                certain |= holds == Some(true) && rule.conditions.is_empty();
                 if holds != Some(false) {
                     actions.insert(rule.action);
                 }
@@ -37,6 +50,10 @@ impl Seccomp {
             actions.insert(self.default_action);
         }
         actions
+    }
+
+    fn rules_for<'s>(&'s self, call: &Syscall) -> impl Iterator<Item = &'s Rule> {
+        self.syscalls.iter().filter(move |rule| rule.action != self.default_action && rule.names.contains(call))
     }
 }
 
@@ -51,7 +68,7 @@ impl Policy for Seccomp {
         if !self.covers(abi) {
             return Verdict::Denied;
         }
-        let admits: BTreeSet<_> = self.actions(call, arguments).into_iter().map(Action::admits).collect();
+        let admits: BTreeSet<_> = self.actions(abi, call, arguments).into_iter().map(Action::admits).collect();
         match admits.iter().collect::<Vec<_>>()[..] {
             [Some(true)] => Verdict::Allowed,
             [Some(false)] => Verdict::Denied,
@@ -65,10 +82,10 @@ impl Policy for Seccomp {
 }
 
 /// Whether all conditions hold; `None` when that hangs on what is not known.
-fn all(conditions: &[Condition], arguments: &Arguments) -> Option<bool> {
+fn all(conditions: &[Condition], abi: Abi, arguments: &Arguments) -> Option<bool> {
     conditions
         .iter()
-        .try_fold(true, |sure, condition| match holds(condition, arguments) {
+        .try_fold(true, |sure, condition| match holds(condition, abi, arguments) {
             Some(false) => Err(()),
             Some(true) => Ok(sure),
             None => Ok(false),
@@ -78,8 +95,11 @@ fn all(conditions: &[Condition], arguments: &Arguments) -> Option<bool> {
 
 /// Whether a condition holds. Known are the lower halves of arguments: a C library extends an `int` by zeros or by its
 /// sign.
-fn holds(condition: &Condition, arguments: &Arguments) -> Option<bool> {
+fn holds(condition: &Condition, abi: Abi, arguments: &Arguments) -> Option<bool> {
     let (_, value) = arguments.0.iter().find(|(index, _)| *index == condition.index)?;
+    if matches!(abi, Abi::I386 | Abi::X32) {
+        return Some(condition.test.low().holds(value & u64::from(u32::MAX)));
+    }
     let zeros = condition.test.holds(*value);
     let sign = if value >> 31 == 1 { *value | !u64::from(u32::MAX) } else { *value };
     (zeros == condition.test.holds(sign)).then_some(zeros)
@@ -88,7 +108,6 @@ fn holds(condition: &Condition, arguments: &Arguments) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::abi::Abi;
 
     fn verdict(rules: &str, call: &str, arguments: &[(u8, u64)]) -> Verdict {
         let text = format!(

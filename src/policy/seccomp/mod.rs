@@ -3,14 +3,17 @@
 //! The types hold the whole grammar; what is made here is the part of it that every runtime reads alike.
 
 mod compile;
+mod docker;
 mod grammar;
 mod judge;
+mod multiplex;
 mod parse;
 mod word;
 
 use std::collections::BTreeSet;
 
 pub use compile::{CompileError, Compiled, asked};
+pub use docker::{Host, Kernel};
 pub use grammar::{Action, Architecture, Condition, ENOSYS, EPERM, Flag, MAX_ERRNO, Rule, Test};
 pub use parse::ParseError;
 
@@ -70,12 +73,34 @@ impl Seccomp {
         }
     }
 
+    /// A profile that allows everything.
+    #[must_use]
+    pub const fn allowing() -> Self {
+        Self {
+            default_action: Action::Allow,
+            architectures: BTreeSet::new(),
+            flags: BTreeSet::new(),
+            listener: None,
+            syscalls: Vec::new(),
+            gaps: BTreeSet::new(),
+        }
+    }
+
     /// The profile of a JSON text in the OCI runtime-spec's form, in which the key `x-learn` is left out.
     ///
     /// # Errors
     /// See [`ParseError`]: everything that is unknown or out of range, with line and column.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        parse::profile(text)
+        parse::profile(text, None)
+    }
+
+    /// The profile of a JSON text in the specification's or in Docker's form (`archMap`, `includes`, `excludes`, `name`,
+    /// `comment`), settled for one machine, whose own ABI runtimes always add.
+    ///
+    /// # Errors
+    /// See [`ParseError`].
+    pub fn parse_for(text: &str, host: &Host) -> Result<Self, ParseError> {
+        parse::profile(text, Some(host))
     }
 
     /// Whether the filter has rules for this ABI; calls of another one end the process.
@@ -107,9 +132,9 @@ mod tests {
         for wrong in [
             &allowing.replace("X86", "PDP11"),
             &allowing.replace("ALLOW", "MAYBE"),
-            &allowing.replace("\"action\"", "\"includes\": {}, \"action\""),
+            &allowing.replace("\"action\"", "\"includes\": {\"caps\": []}, \"action\""),
             &allowing.replace("read", "re ad"),
-            &format!("{allowing}, \"archMap\": []"),
+            &format!("{allowing}, \"archMap\": [{{\"architecture\": \"SCMP_ARCH_X86\"}}]"),
         ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }

@@ -1,10 +1,11 @@
-//! Reads a profile in the OCI runtime-spec's form, strictly: what is unknown is refused with its place.
+//! Reads a profile in the OCI runtime-spec's form, or in Docker's, strictly: what is unknown is refused with its place.
 
 use std::collections::BTreeSet;
 
 use serde::de::{Error, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
+use super::docker::{ArchMap, Conditional, Filter, Host};
 use super::grammar::{Action, Architecture, Condition, Flag, Rule};
 use super::word::{Comparison, Errno, Index, Name};
 use super::{Listener, Seccomp};
@@ -19,6 +20,15 @@ pub enum ParseError {
     /// It is not JSON, or not in the form of the specification; with line and column.
     #[error(transparent)]
     Form(#[from] serde_json::Error),
+    /// It is in Docker's form, where that of the specification is asked for.
+    #[error("`{0}` is a key of Docker's form, whose meaning hangs on the machine")]
+    Docker(&'static str),
+    /// Two keys exclude each other.
+    #[error("`{0}` and `{1}` exclude each other: take one of them out")]
+    Both(&'static str, &'static str),
+    /// A key means nothing without another one.
+    #[error("{0} without {1}")]
+    Without(&'static str, &'static str),
 }
 
 /// The document. The key `x-learn` says where a profile comes from and means nothing.
@@ -27,14 +37,12 @@ pub enum ParseError {
 struct File {
     default_action: Action,
     default_errno_ret: Option<Errno>,
-    #[serde(default)]
-    architectures: BTreeSet<Architecture>,
-    #[serde(default)]
-    flags: BTreeSet<Flag>,
+    architectures: Option<BTreeSet<Architecture>>,
+    arch_map: Option<Vec<ArchMap>>,
+    flags: Option<BTreeSet<Flag>>,
     listener_path: Option<String>,
     listener_metadata: Option<String>,
-    #[serde(default)]
-    syscalls: Vec<Rule>,
+    syscalls: Option<Vec<Conditional>>,
     #[serde(rename = "x-learn", default)]
     _origin: IgnoredAny,
 }
@@ -42,10 +50,16 @@ struct File {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RawRule {
-    names: BTreeSet<Name>,
+    names: Option<BTreeSet<Name>>,
+    /// As Docker wrote it before there was `names`.
+    name: Option<Name>,
     action: Action,
     errno_ret: Option<Errno>,
     args: Option<Vec<Condition>>,
+    #[serde(rename = "comment")]
+    _comment: Option<IgnoredAny>,
+    includes: Option<Filter>,
+    excludes: Option<Filter>,
 }
 
 #[derive(Deserialize)]
@@ -57,11 +71,11 @@ struct RawCondition {
     op: Comparison,
 }
 
-/// The profile that `text` holds.
+/// The profile that `text` holds; in Docker's form only for a `host`.
 ///
 /// # Errors
 /// See [`ParseError`].
-pub(super) fn profile(text: &str) -> Result<Seccomp, ParseError> {
+pub(super) fn profile(text: &str, host: Option<&Host>) -> Result<Seccomp, ParseError> {
     if text.trim().is_empty() {
         return Err(ParseError::Empty);
     }
@@ -69,39 +83,73 @@ pub(super) fn profile(text: &str) -> Result<Seccomp, ParseError> {
     if text.trim_start().starts_with('[') {
         return Err(serde_json::Error::custom("a profile is an object, this is an array").into());
     }
-    let file: WholeFile = serde_json::from_str(text)?;
-    Ok(file.0)
+    let Whole(file, default_action) = serde_json::from_str(text)?;
+    let listener = match (file.listener_path, file.listener_metadata) {
+        (Some(path), metadata) => Some(Listener { path, metadata }),
+        (None, None) => None,
+        (None, Some(_)) => return Err(ParseError::Without("listenerMetadata", "listenerPath")),
+    };
+    let rules = file.syscalls.unwrap_or_default();
+    let map = file.arch_map.unwrap_or_default();
+    let mut architectures = file.architectures.unwrap_or_default();
+    match host {
+        Some(_) if !architectures.is_empty() && !map.is_empty() => {
+            return Err(ParseError::Both("architectures", "archMap"));
+        }
+        Some(host) => {
+            // libseccomp, and with it every runtime, always adds the machine's own (`seccomp_init(3)`).
+            architectures.insert(Architecture::Known(host.abi));
+            architectures.extend(map.iter().flat_map(|map| map.of(host)));
+        }
+        None if !map.is_empty() => return Err(ParseError::Docker("archMap")),
+        None => {
+            if let Some(key) = rules.iter().find_map(Conditional::key) {
+                return Err(ParseError::Docker(key));
+            }
+        }
+    }
+    let syscalls = rules.into_iter().filter(|rule| host.is_none_or(|host| rule.holds(host))).map(|rule| rule.rule);
+    Ok(Seccomp {
+        default_action,
+        architectures,
+        flags: file.flags.unwrap_or_default(),
+        listener,
+        syscalls: syscalls.collect(),
+        gaps: BTreeSet::new(),
+    })
 }
 
-struct WholeFile(Seccomp);
+/// The document with its default action.
+struct Whole(File, Action);
 
-impl<'de> Deserialize<'de> for WholeFile {
+impl<'de> Deserialize<'de> for Whole {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let file = File::deserialize(from)?;
-        let listener = match (file.listener_path, file.listener_metadata) {
-            (Some(path), metadata) => Some(Listener { path, metadata }),
-            (None, None) => None,
-            (None, Some(_)) => return Err(Error::custom("listenerMetadata without listenerPath")),
-        };
-        Ok(Self(Seccomp {
-            default_action: with_errno(file.default_action, file.default_errno_ret, "defaultErrnoRet")?,
-            architectures: file.architectures,
-            flags: file.flags,
-            listener,
-            syscalls: file.syscalls,
-            gaps: BTreeSet::new(),
-        }))
+        let action = with_errno(file.default_action, file.default_errno_ret, "defaultErrnoRet")?;
+        Ok(Self(file, action))
     }
 }
 
-impl<'de> Deserialize<'de> for Rule {
+impl<'de> Deserialize<'de> for Conditional {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let RawRule { names, action, errno_ret, args } = RawRule::deserialize(from)?;
+        let raw = RawRule::deserialize(from)?;
+        let names = raw.names.unwrap_or_default();
+        let names: BTreeSet<_> = match raw.name {
+            Some(_) if !names.is_empty() => {
+                return Err(Error::custom("`name` and `names` exclude each other: take one of them out"));
+            }
+            Some(name) => [name.0].into(),
+            None => names.into_iter().map(|name| name.0).collect(),
+        };
         if names.is_empty() {
             return Err(Error::custom("a rule without names"));
         }
-        let names = names.into_iter().map(|name| name.0).collect();
-        Ok(Self { names, action: with_errno(action, errno_ret, "errnoRet")?, conditions: args.unwrap_or_default() })
+        let action = with_errno(raw.action, raw.errno_ret, "errnoRet")?;
+        Ok(Self {
+            rule: Rule { names, action, conditions: raw.args.unwrap_or_default() },
+            includes: raw.includes.unwrap_or_default(),
+            excludes: raw.excludes.unwrap_or_default(),
+        })
     }
 }
 
@@ -128,13 +176,15 @@ fn with_errno<E: Error>(action: Action, errno: Option<Errno>, key: &str) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::seccomp::Test;
+    use crate::abi::Abi;
+    use crate::fact::{Capability, CapabilitySet};
+    use crate::policy::seccomp::{Kernel, Test};
 
     const RULE: &str = r#"{"names": ["read"], "action": "SCMP_ACT_ALLOW"}"#;
 
     fn with(rule: &str, rest: &str) -> Result<Seccomp, String> {
         let text = format!("{{\"defaultAction\": \"SCMP_ACT_ERRNO\",\n\"syscalls\": [\n{rule}\n]{rest}}}");
-        profile(&text).map_err(|error| error.to_string())
+        profile(&text, None).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -174,11 +224,19 @@ mod tests {
                 "",
                 "errno 4096 is out of range: at most 4095 at line 3",
             ),
-            (RULE.replace('}', ", \"includes\": {}}"), "", "unknown field `includes`"),
+            (RULE.replace('}', ", \"inclodes\": {}}"), "", "unknown field `inclodes`"),
+            (RULE.replace('}', ", \"name\": \"write\"}"), "", "`name` and `names` exclude each other"),
+            (
+                RULE.replace('}', ", \"includes\": {\"caps\": [\"CAP_FLY\"]}}"),
+                "",
+                "unknown capability `CAP_FLY` at line 3",
+            ),
+            (RULE.replace('}', ", \"excludes\": {\"minKernel\": \"4.8.1\"}}"), "", "unknown kernel version `4.8.1` at"),
+            (RULE.replace('}', ", \"includes\": {\"arch\": []}}"), "", "unknown field `arch`"),
             (args("\"index\": 6, \"value\": 1, \"op\": \"SCMP_CMP_EQ\""), "", "argument index 6 is out of range"),
             (args("\"index\": 1, \"value\": -1, \"op\": \"SCMP_CMP_EQ\""), "", "invalid value: integer `-1`"),
             (args("\"index\": 1, \"value\": 1, \"op\": \"EQ\""), "", "unknown comparison `EQ` at line 3"),
-            (RULE.into(), ", \"archMap\": []", "unknown field `archMap`"),
+            (RULE.into(), ", \"archmap\": []", "unknown field `archmap`"),
             (
                 RULE.into(),
                 ", \"architectures\": [\"SCMP_ARCH_PDP11\"]",
@@ -192,8 +250,36 @@ mod tests {
             assert!(error.contains(" at line "), "{error}");
         }
         assert_eq!(with(RULE, ", \"listenerMetadata\": \"\"").unwrap_err(), "listenerMetadata without listenerPath");
-        let error = profile(r#"{"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1}"#).unwrap_err().to_string();
+        let error =
+            profile(r#"{"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1}"#, None).unwrap_err().to_string();
         assert!(error.starts_with("defaultErrnoRet with SCMP_ACT_ALLOW"), "{error}");
+    }
+
+    #[test]
+    fn dockers_form_is_settled_for_a_machine() {
+        let rule = r#"{"name": "ptrace", "action": "SCMP_ACT_ALLOW", "comment": "", "args": null,
+            "includes": {"caps": ["CAP_SYS_PTRACE", "CAP_KILL"], "arches": ["amd64", "x32"], "minKernel": "4.8"},
+            "excludes": {"caps": ["CAP_BPF"], "arches": ["s390"], "minKernel": "6.0"}}"#;
+        let map = r#", "archMap": [{"architecture": "SCMP_ARCH_AARCH64", "subArchitectures": ["SCMP_ARCH_ARM"]},
+            {"architecture": "SCMP_ARCH_X86_64", "subArchitectures": null}]"#;
+        let text = format!("{{\"defaultAction\": \"SCMP_ACT_ERRNO\", \"syscalls\": [{rule}]{map}}}");
+        let both = CapabilitySet(1 << Capability::SysPtrace as u8 | 1 << Capability::Kill as u8);
+        let on = |abi, kernel, capabilities| profile(&text, Some(&Host { abi, kernel, capabilities })).unwrap();
+        let settled = on(Abi::X86_64, Kernel(5, 10), both);
+        assert_eq!(settled.architectures, [Architecture::Known(Abi::X86_64)].into());
+        assert_eq!(settled.syscalls.len(), 1);
+        assert_eq!(on(Abi::X86_64, Kernel(4, 8), both).syscalls.len(), 1);
+        assert_eq!(on(Abi::X86_64, Kernel(4, 7), both).syscalls, [], "older than included");
+        assert_eq!(on(Abi::X86_64, Kernel(6, 0), both).syscalls, [], "as new as excluded");
+        assert_eq!(on(Abi::X86_64, Kernel(5, 10), CapabilitySet(1 << Capability::Kill as u8)).syscalls, []);
+        assert_eq!(on(Abi::X86_64, Kernel(5, 10), CapabilitySet(!0)).syscalls, [], "with an excluded capability");
+        let arm = on(Abi::Aarch64, Kernel(5, 10), both);
+        assert_eq!((arm.architectures.len(), arm.syscalls.len()), (2, 0));
+        assert_eq!(profile(&text, None).unwrap_err().to_string(), ParseError::Docker("archMap").to_string());
+        let host = Host { abi: Abi::X86_64, kernel: Kernel(5, 10), capabilities: both };
+        let twice = text.replace("\"archMap\"", "\"architectures\": [\"SCMP_ARCH_X86\"], \"archMap\"");
+        let said = profile(&twice, Some(&host)).unwrap_err().to_string();
+        assert_eq!(said, "`architectures` and `archMap` exclude each other: take one of them out");
     }
 
     #[test]
@@ -207,7 +293,7 @@ mod tests {
             (format!("{{\"x-learn\": {deep}"), "EOF while parsing"),
             ("{}".to_owned(), "missing field `defaultAction`"),
         ] {
-            let error = profile(&text).unwrap_err().to_string();
+            let error = profile(&text, None).unwrap_err().to_string();
             assert!(error.starts_with(said), "{error}");
         }
     }

@@ -6,8 +6,10 @@ use std::marker::PhantomData;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::docker::{Cap, Kernel};
 use super::grammar::{Action, Architecture, Flag, MAX_ERRNO, Test};
 use crate::abi::{self, Syscall};
+use crate::fact::Capability;
 
 /// The name of a system call of Linux.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,7 +28,7 @@ pub(super) struct Index(pub(super) u8);
 pub(super) struct Comparison(pub(super) fn(u64, u64) -> Test);
 
 /// A value that is written as a word.
-pub(super) trait Word: Sized {
+trait Word: Sized {
     /// What it is called in an error.
     const WHAT: &'static str;
 
@@ -82,6 +84,22 @@ impl Word for Comparison {
     }
 }
 
+impl Word for Cap {
+    const WHAT: &'static str = "capability";
+
+    fn of(text: &str) -> Option<Self> {
+        Capability::ALL.iter().find(|known| known.name() == text).copied().map(Self)
+    }
+}
+
+impl Word for Kernel {
+    const WHAT: &'static str = "kernel version";
+
+    fn of(text: &str) -> Option<Self> {
+        Self::of_release(text).filter(|version| version.to_string() == text)
+    }
+}
+
 impl Number for Errno {
     const WHAT: &'static str = "errno";
     const RANGE: &'static str = "at most 4095";
@@ -130,7 +148,7 @@ impl<T: Number> Visitor<'_> for NumberReader<T> {
 }
 
 /// A word of the document.
-pub(super) fn word<'de, T: Word, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+fn word<'de, T: Word, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
     from.deserialize_str(WordReader(PhantomData))
 }
 
@@ -149,5 +167,5 @@ macro_rules! read {
     )*};
 }
 
-read!(word: Name, Action, Architecture, Flag, Comparison);
+read!(word: Name, Action, Architecture, Flag, Comparison, Cap, Kernel);
 read!(number: Errno, Index);
