@@ -23,6 +23,7 @@ mod launch;
 mod merge;
 mod minimize;
 mod render;
+mod search;
 mod session;
 mod sides;
 mod status;

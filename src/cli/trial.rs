@@ -11,9 +11,9 @@ use crate::capture::ptrace::Ptrace;
 use crate::capture::{Backend, CaptureError, Workload};
 use crate::decode::{Decoder, Recorder};
 use crate::event::{
-    Call, Census, Directive, Ended, Finished, Interest, KnownCalls, Loss, Origin, Outcome, Sink, TaskView, Tid,
+    Call, Census, Directive, Ended, Fate, Finished, Interest, KnownCalls, Loss, Origin, Outcome, Sink, TaskView, Tid,
 };
-use crate::fact::{CapabilitySet, Fact, Gap};
+use crate::fact::{Fact, Gap};
 use crate::path::AbsPath;
 use crate::record::{Invocation, Moment, Record, RunId};
 
@@ -58,9 +58,12 @@ pub(super) fn learn(workload: &Workload, timeout: Duration) -> Result<(Record, T
     Ok((bounded.sink.into_recorder().0, trial))
 }
 
-/// Runs it with `kept` in its bounding set and no other capability.
-pub(super) fn confined(workload: &Workload, kept: CapabilitySet, timeout: Duration) -> Result<Trial, CaptureError> {
-    let confinement = Confinement { capabilities: Some(kept.0), ..Confinement::default() };
+/// Runs it with less. What its filter stops fails with EPERM.
+pub(super) fn confined(
+    workload: &Workload,
+    confinement: Confinement,
+    timeout: Duration,
+) -> Result<Trial, CaptureError> {
     let workload = Workload { confinement, ..workload.clone() };
     let mut bounded = Bounded::new(Unseen, timeout);
     let finished = Ptrace { thin_after: None }.run(&workload, &mut bounded)?;
@@ -98,6 +101,10 @@ impl Recorder for Notes {
 struct Unseen;
 
 impl Sink for Unseen {
+    fn denied(&mut self, _: Tid, _: &Call, _: u32, _: &dyn TaskView) -> Fate {
+        Fate::Fail(libc::EPERM)
+    }
+
     fn born(&mut self, _: Tid, _: Origin, _: &dyn TaskView) {}
 
     fn enter(&mut self, _: Tid, _: &Call, _: &dyn TaskView) -> Interest {
@@ -143,6 +150,10 @@ impl<S> Bounded<S> {
 }
 
 impl<S: Sink> Sink for Bounded<S> {
+    fn denied(&mut self, tid: Tid, call: &Call, data: u32, view: &dyn TaskView) -> Fate {
+        self.sink.denied(tid, call, data, view)
+    }
+
     fn born(&mut self, tid: Tid, origin: Origin, view: &dyn TaskView) {
         self.sink.born(tid, origin, view);
     }
