@@ -21,11 +21,14 @@ mod host;
 mod keep;
 mod launch;
 mod merge;
+mod minimize;
 mod render;
 mod session;
 mod sides;
 mod status;
 mod summary;
+mod trial;
+mod witness;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -72,6 +75,7 @@ enum Command {
     Merge(merge::MergeArgs),
     Enforce(enforce::EnforceArgs),
     Check(check::CheckArgs),
+    Minimize(minimize::MinimizeArgs),
     Diff(diff::DiffArgs),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
@@ -84,6 +88,7 @@ impl Command {
             Self::Merge(args) => merge::run(&args),
             Self::Enforce(args) => return enforce::run(&args),
             Self::Check(args) => check::run(&args),
+            Self::Minimize(args) => return minimize::run(&args),
             Self::Diff(args) => diff::run(&args),
             Self::Completions(args) => generate::completions(&args, &mut Args::command()),
             Self::Man(args) => generate::man(&args, Args::command()),

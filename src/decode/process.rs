@@ -79,6 +79,12 @@ pub(super) struct Unshare {
 impl Decode for Unshare {
     fn enter(&self, scene: &mut Scene<'_>) {
         let flags = scene.arg(0) & 0xffff_ffff;
+        if !self.signal
+            && flags & NEW_USER != 0
+            && let Some(who) = scene.credentials()
+        {
+            scene.standing.leaves_user_namespace(&who);
+        }
         create(scene, if self.signal { flags & !EXIT_SIGNAL } else { flags });
     }
 
@@ -103,6 +109,11 @@ impl Decode for Clone3 {
         let flags = scene.memory().clone_flags(scene.arg(0));
         if let Some(flags) = scene.seen(flags) {
             create(scene, flags);
+        }
+        // struct clone_args: set_tid_size, when the structure is long enough.
+        let (offset, end) = (72, 80);
+        if scene.arg(1) >= end && scene.memory().u64(scene.arg(0).wrapping_add(offset)).is_ok_and(|count| count > 0) {
+            guard(scene, Capability::CheckpointRestore, "choose a process id");
         }
     }
 }
@@ -144,6 +155,10 @@ impl Decode for Join {
         for kind in kinds {
             scene.say(Fact::Namespace(NamespaceFact { kind, joined: true }));
             guard(scene, Capability::SysAdmin, format!("join {} namespace", word(kind)));
+            if kind == NamespaceKind::Mount {
+                // mntns_install(), fs/namespace.c
+                guard(scene, Capability::SysChroot, "take the root directory of a mount namespace");
+            }
         }
     }
 
@@ -221,7 +236,7 @@ impl Decode for Compare {
 }
 
 /// Says that another task is looked into, and whether its ids are others (`__ptrace_may_access`, `kernel/ptrace.c`).
-fn trace(scene: &mut Scene<'_>, process: i32, read_only: bool) {
+pub(super) fn trace(scene: &mut Scene<'_>, process: i32, read_only: bool) {
     let to = scene.workload.processes.target(scene.tid, process);
     if to == SignalTarget::Itself {
         return;
@@ -341,8 +356,17 @@ mod tests {
             assert_eq!(operations(&bench.call("unshare", &[0x1002_0000])), [], "with its own user namespace");
             assert_eq!(bench.call("clone", &[0x91]), [], "an exit signal is no flag");
             assert_eq!(bench.call("clone", &[0x2000_0011])[0], made(NamespaceKind::Pid));
-            let arguments = bench.words(&[0x80, 0, 0, 0]);
-            assert_eq!(bench.call("clone3", &[arguments, 88])[0], made(NamespaceKind::Time));
+            let arguments = bench.words(&[&[0x80][..], &[0; 17], &[1, 0, 0, 0]].concat());
+            let facts = bench.call("clone3", &[arguments, 88]);
+            assert_eq!(facts[0], made(NamespaceKind::Time));
+            let chosen = Operation::Privileged {
+                capability: Capability::CheckpointRestore,
+                what: "choose a process id".to_owned(),
+            };
+            assert_eq!(operations(&facts), [admin("new time namespace"), chosen]);
+            assert_eq!(operations(&bench.call("clone3", &[arguments, 64])), [admin("new time namespace")]);
+            bench.view.open_nameless(6, "mnt:[4026531841]");
+            assert_eq!(operations(&bench.call("setns", &[6, 0])).len(), 2);
             bench.view.open_nameless(4, "net:[4026531840]");
             let joined = Fact::Namespace(NamespaceFact { kind: NamespaceKind::Network, joined: true });
             assert_eq!(bench.call("setns", &[4, 0])[0], joined);

@@ -2,7 +2,7 @@
 
 use super::memory;
 use super::scene::{Decode, Scene};
-use crate::fact::{Fact, LimitFact, Operation, SignalTarget};
+use crate::fact::{Capability, Fact, LimitFact, Operation, SignalTarget};
 
 /// `RLIMIT_NICE`.
 const RLIMIT_NICE: usize = 13;
@@ -152,7 +152,10 @@ impl Decode for IoPriority {
             same_owner(scene, 1, "I/O priority");
         }
         if scene.uint(2) >> 13 == REAL_TIME {
-            better(scene, "real-time I/O priority", false);
+            // ioprio_check_cap(), block/ioprio.c
+            let what = "real-time I/O priority".to_owned();
+            let (capability, other) = (Capability::SysNice, Capability::SysAdmin);
+            scene.check(Operation::Either { capability, other, what });
         }
     }
 }

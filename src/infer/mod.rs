@@ -6,6 +6,7 @@
 pub mod caps;
 pub mod files;
 pub mod globs;
+pub mod ids;
 pub mod outcome;
 pub mod risk;
 
@@ -60,6 +61,8 @@ pub struct Needs<'r> {
     pub executions: BTreeMap<&'r ExecutionFact, Because<'r>>,
     /// Capabilities, in the order of their numbers.
     pub capabilities: Vec<CapabilityNeed<'r>>,
+    /// Users and groups.
+    pub ids: ids::Ids<'r>,
     /// Signals sent.
     pub signals: BTreeMap<&'r SignalFact, Because<'r>>,
     /// Namespaces created or joined.
@@ -93,6 +96,7 @@ pub struct Origin<'r> {
 #[must_use]
 pub fn infer<'r>(record: &'r Record, options: &Options) -> Needs<'r> {
     let (files, literals) = files::needs(record, options.globs);
+    let capabilities = caps::needs(record);
     Needs {
         origin: origin(record),
         syscalls: syscalls(record),
@@ -100,7 +104,8 @@ pub fn infer<'r>(record: &'r Record, options: &Options) -> Needs<'r> {
         literals,
         network: gather(record, |subject| &subject.network, outcome::network),
         executions: gather(record, |subject| &subject.executions, outcome::other),
-        capabilities: caps::needs(record),
+        ids: ids::ids(record, &capabilities),
+        capabilities,
         signals: gather(record, |subject| &subject.signals, outcome::other),
         namespaces: gather(record, |subject| &subject.namespaces, outcome::other),
         mounts: gather(record, |subject| &subject.mounts, outcome::other),

@@ -8,14 +8,9 @@ use serde_json::Value;
 use super::ProfileName;
 use super::escape::{Escaped, Lines, Tail};
 use crate::fact::{Gap, MountOperation};
-use crate::infer::caps::Reason;
-use crate::infer::{CapabilityNeed, Needs, Pattern};
+use crate::infer::{Needs, Pattern};
 use crate::policy::Policy;
 use crate::policy::apparmor::{AppArmor, FileRule, MountRule, Peer, Permissions, SignalRule, TraceRule};
-use crate::policy::caps::{Caps, granted};
-
-/// How many reasons of one capability are written out.
-const REASONS: usize = 12;
 
 /// Where a profile comes from.
 #[derive(Serialize)]
@@ -57,55 +52,6 @@ fn date(ms: u64) -> String {
     let time = UNIX_EPOCH.checked_add(Duration::from_millis(ms));
     let written = time.is_some_and(|time| write!(text, "{}", humantime::format_rfc3339_seconds(time)).is_ok());
     if written { text } else { format!("{ms} ms after 1970") }
-}
-
-/// What `caps.txt.hbs` sees.
-#[derive(Serialize)]
-pub(super) struct CapsView {
-    origin: Header,
-    kept: Vec<CapabilityView>,
-    denied: Vec<CapabilityView>,
-    options: Escaped,
-}
-
-#[derive(Serialize)]
-struct CapabilityView {
-    name: Escaped,
-    standing: Escaped,
-    reasons: Vec<Escaped>,
-    /// How many reasons more there are.
-    more: usize,
-}
-
-impl CapsView {
-    pub(super) fn new(needs: &Needs<'_>, _: &ProfileName) -> Self {
-        let policy = Caps::new(needs);
-        let mut options = Lines::default();
-        options.fixed("--cap-drop=ALL");
-        for capability in &policy.kept {
-            options.fixed(" --cap-add=").fixed(capability.name().strip_prefix("CAP_").unwrap_or_default());
-        }
-        Self {
-            origin: header(needs, &policy, Escaped::line, &[]),
-            kept: granted(&needs.capabilities).map(capability).collect(),
-            denied: needs.capabilities.iter().filter(|need| !need.standing.granted()).map(capability).collect(),
-            options: options.finish().pop().unwrap_or_else(|| Escaped::fixed("")),
-        }
-    }
-}
-
-fn capability(need: &CapabilityNeed<'_>) -> CapabilityView {
-    CapabilityView {
-        name: Escaped::fixed(need.capability.name()),
-        standing: Escaped::fixed(need.standing.name()),
-        reasons: need.reasons.iter().take(REASONS).map(reason).collect(),
-        more: need.reasons.len().saturating_sub(REASONS),
-    }
-}
-
-fn reason(reason: &Reason<'_>) -> Escaped {
-    let who = reason.because.iter().map(|cause| cause.subject.to_string()).collect::<Vec<_>>().join(", ");
-    Escaped::line(&format!("{}: {}, by {who}", reason.standing.name(), reason.check.describe()))
 }
 
 /// What `apparmor.hbs` sees, but for its sections.

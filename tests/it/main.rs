@@ -10,6 +10,7 @@
 
 mod bpf;
 mod check;
+mod caps;
 mod cli;
 mod diff;
 mod enforce;
