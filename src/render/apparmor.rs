@@ -1,6 +1,6 @@
 //! What `apparmor.hbs` sees.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -61,8 +61,8 @@ fn evidence(needs: &Needs<'_>) -> Evidence {
 
 /// `stands for 4 paths: /tmp/a1 …; beyond them 6 free characters; used by /bin/a`
 fn why(need: &FileNeed<'_>, needs: &Needs<'_>) -> String {
-    let users = need.because.iter().map(|cause| cause.subject.to_string()).collect::<Vec<_>>().join(", ");
-    let used = format!("used by {users}");
+    let users = need.because.iter().map(|cause| cause.subject.to_string()).collect::<BTreeSet<_>>();
+    let used = format!("used by {}", users.into_iter().collect::<Vec<_>>().join(", "));
     let Some(literals) = needs.literals.get(&need.pattern) else {
         return used;
     };

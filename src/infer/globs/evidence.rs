@@ -188,16 +188,19 @@ impl<'r> Generaliser<'r> {
                 plain = name.end;
                 continue;
             }
+            if self.nameless(path, &name) {
+                push(&mut pieces, path.get(plain..name.start), None);
+                generalise(&mut pieces, Looks::Random, text);
+                plain = name.end;
+                continue;
+            }
             for part in parts(text) {
                 if !self.proven(path, &name, &part) {
                     continue;
                 }
                 let at = name.start + part.at.start..name.start + part.at.end;
                 push(&mut pieces, path.get(plain..at.start), None);
-                match part.looks {
-                    Looks::Number | Looks::Count | Looks::Version => pieces.extend([Piece::Digit, Piece::Any]),
-                    _ => pieces.extend(std::iter::repeat_n(Piece::One, at.len())),
-                }
+                generalise(&mut pieces, part.looks, path.get(at.clone()).unwrap_or_default());
                 plain = at.end;
             }
         }
@@ -241,6 +244,20 @@ impl<'r> Generaliser<'r> {
         whole.then_some(Piece::Any)
     }
 
+    /// Whether a name is but random: Python tries out a directory for temporary files by making one of eight letters,
+    /// digits and underscores in it.
+    fn nameless(&self, path: &[u8], name: &Range<usize>) -> bool {
+        let Some((prefix, text)) = path.get(..name.end).zip(path.get(name.clone())) else {
+            return false;
+        };
+        let python = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'_';
+        let parent = prefix.get(..name.start.saturating_sub(1)).unwrap_or_default();
+        let temporary = [&b"/tmp"[..], b"/var/tmp", b"/dev/shm"].contains(&parent);
+        let access = self.access(prefix);
+        let transient = access.intersects(MADE) && access.intersects(GONE);
+        temporary && text.len() == 8 && text.iter().all(python) && transient
+    }
+
     /// Whether `part` of the name at `name` differs from run to run.
     fn proven(&self, path: &[u8], name: &Range<usize>, part: &Part) -> bool {
         let Some(prefix) = path.get(..name.end) else {
@@ -276,6 +293,26 @@ impl Siblings {
         };
         self.made && self.names.len() >= 3
             || self.names.len() >= 2 && pairs().all(|(one, other)| apart(&one.1, &other.1))
+    }
+}
+
+/// The pieces for a part that looks so. Hashes are too long to be written digit by digit.
+fn generalise(pieces: &mut Vec<Piece>, looks: Looks, text: &[u8]) {
+    match looks {
+        Looks::Number | Looks::Count | Looks::Version => pieces.extend([Piece::Digit, Piece::Any]),
+        Looks::Hash => pieces.extend([Piece::Hex, Piece::Any]),
+        Looks::Uuid => {
+            for group in 0..5 {
+                push(pieces, (group > 0).then_some(&b"-"[..]), Some(Piece::Hex));
+                pieces.push(Piece::Any);
+            }
+        }
+        Looks::Fan => pieces.extend([Piece::Hex, Piece::Hex]),
+        Looks::Date => pieces.extend(text.iter().map(|byte| match byte {
+            b'0'..=b'9' => Piece::Digit,
+            other => Piece::text(&[*other]),
+        })),
+        Looks::Random => pieces.extend(std::iter::repeat_n(Piece::One, text.len())),
     }
 }
 
@@ -379,6 +416,9 @@ mod tests {
         }
     }
 
+    const HEX: &str = "[0-9a-fA-F]";
+    const DATE: &str = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]";
+
     #[test]
     fn temporary_files_are_known_by_their_life() {
         for (used, expected) in [
@@ -390,6 +430,9 @@ mod tests {
             ("/tmp/sortA1b2C3 create", "/tmp/sort??????"),
             ("/tmp/sortA1b2C3 read", "/tmp/sortA1b2C3"),
             ("/tmp/12 create", "/tmp/12"),
+            ("/tmp/ynnk_0_k create remove", "/tmp/????????"),
+            ("/tmp/lockfile create", "/tmp/lockfile"),
+            ("/srv/temp-rewriteaof-12.aof create rename-from", "/srv/temp-rewriteaof-[0-9]*.aof"),
             ("/tmp/1234 create", "/tmp/[0-9]*"),
             ("/proc/12/task/13/stat read", "@{PROC}/@{pid}/task/@{tid}/stat"),
             ("/proc/1/stat read", "/proc/1/stat"),
@@ -412,7 +455,7 @@ mod tests {
         assert_eq!(uses(&three("read"))[0], "/srv/tenant-1", "tenants are not each other's");
         assert_eq!(uses(&three("create")[..2])[0], "/srv/tenant-1", "two are too few");
         let apart = ["/srv/day-2026-01-02 read @1", "/srv/day-2026-01-03 read @2"];
-        assert_eq!(patterns(Globs::Safe, &apart)[0], "/srv/day-??????????");
+        assert_eq!(patterns(Globs::Safe, &apart)[0], format!("/srv/day-{DATE}"));
         let both = ["/srv/day-2026-01-02 read @1", "/srv/day-2026-01-03 read @1", "/srv/day-2026-01-03 read @2"];
         assert_eq!(patterns(Globs::Safe, &both)[0], "/srv/day-2026-01-02");
         let releases = ["/usr/lib/libssl.so.1.1 read @1", "/usr/lib/libssl.so.3 read @2"];
@@ -425,8 +468,9 @@ mod tests {
         let objects = ["0a", "de", "f1"].map(|fan| format!("/srv/o/{fan}/{hash} create"));
         let uses =
             objects.iter().map(String::as_str).chain(["/srv/o/de create", "/srv/l/de create"]).collect::<Vec<_>>();
-        let expected = format!("/srv/o/??/{}", "?".repeat(38));
-        assert_eq!(patterns(Globs::Safe, &uses), ["/srv/l/de", &expected, "/srv/o/??", &expected, &expected]);
+        let expected = format!("/srv/o/{HEX}{HEX}/{HEX}*");
+        let fan = format!("/srv/o/{HEX}{HEX}");
+        assert_eq!(patterns(Globs::Safe, &uses), ["/srv/l/de", &expected, &fan, &expected, &expected]);
     }
 
     #[test]
@@ -450,14 +494,14 @@ mod tests {
         for (used, expected) in [
             ("/home/u/.profile read", "@{HOME}/.profile"),
             ("/usr/lib/x86_64-linux-gnu/libz.so.1.2.13 read", "/usr/lib/@{multiarch}/libz.so.[0-9]*"),
-            ("/srv/made-2026-01-02 create", "/srv/made-??????????"),
+            ("/srv/made-2026-01-02 create", &format!("/srv/made-{DATE}")),
         ] {
             assert_eq!(patterns(Globs::Wide, &[used]), [expected]);
             assert_eq!(patterns(Globs::Safe, &[used]), [used.split(' ').next().unwrap()]);
         }
-        let many = (0..8).map(|at| format!("/srv/site/{} read", char::from(b'a' + at))).collect::<Vec<_>>();
+        let many = (0..8).map(|at| format!("/srv/www/site/{} read", char::from(b'a' + at))).collect::<Vec<_>>();
         let many = patterns(Globs::Wide, &many.iter().map(String::as_str).collect::<Vec<_>>());
-        assert_eq!(many, ["/srv/site/*"; 8]);
+        assert_eq!(many, ["/srv/www/site/*"; 8]);
     }
 
     #[test]

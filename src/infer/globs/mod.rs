@@ -7,7 +7,6 @@ mod evidence;
 mod names;
 
 use std::cmp::Ordering;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 pub(super) use evidence::Generaliser;
@@ -54,7 +53,9 @@ pub enum Piece {
     Variable(Variable),
     /// `[0-9]`: one digit.
     Digit,
-    /// `?`: one byte of a name.
+    /// `[0-9a-fA-F]`: one hexadecimal digit.
+    Hex,
+    /// `?`: one byte of a name. Few of them: behind a `*` each doubles the size of the compiled profile.
     One,
     /// `*`: any bytes of one name; at least one where it stands for a whole name.
     Any,
@@ -116,27 +117,25 @@ impl Pattern {
         let Self::General(pieces) = self else {
             return String::new();
         };
-        let mut free = 0;
-        let mut words = Vec::new();
-        let mut rest = &**pieces;
-        while let Some((piece, after)) = rest.split_first() {
-            rest = after;
-            match piece {
-                Piece::One => free += 1,
-                Piece::Digit => {
-                    words.push("any number");
-                    rest = after.strip_prefix(&[Piece::Any]).unwrap_or(after);
-                }
-                Piece::Any => words.push("any name"),
-                Piece::Variable(variable) => words.extend(variable.leeway()),
-                Piece::Text(_) => {}
+        let count = |wanted: &Piece| pieces.iter().filter(|piece| *piece == wanted).count();
+        let starred = pieces.iter().zip(pieces.iter().skip(1)).filter(|(_, next)| **next == Piece::Any);
+        let mut words = pieces.iter().filter_map(Piece::leeway).map(str::to_owned).collect::<Vec<_>>();
+        words.extend(starred.map(|(piece, _)| {
+            let what = match piece {
+                Piece::Digit => "what begins with a digit",
+                Piece::Hex => "what begins with a hexadecimal digit",
+                _ => "any name",
+            };
+            what.to_owned()
+        }));
+        for (piece, what) in [(Piece::Digit, "digits"), (Piece::Hex, "hexadecimal digits"), (Piece::One, "characters")]
+        {
+            if count(&piece) > 0 {
+                words.push(format!("{} free {what}", count(&piece)));
             }
         }
-        let mut text = words.join(", ");
-        if free > 0 {
-            let _ = write!(text, "{}{free} free characters", if text.is_empty() { "" } else { ", " });
-        }
-        text
+        words.dedup();
+        words.join(", ")
     }
 }
 
@@ -172,8 +171,16 @@ impl Piece {
             Self::Text(_) => None,
             Self::Variable(variable) => Some(variable.name()),
             Self::Digit => Some("[0-9]"),
+            Self::Hex => Some("[0-9a-fA-F]"),
             Self::One => Some("?"),
             Self::Any => Some("*"),
+        }
+    }
+
+    const fn leeway(&self) -> Option<&'static str> {
+        match self {
+            Self::Variable(variable) => variable.leeway(),
+            _ => None,
         }
     }
 
@@ -193,10 +200,11 @@ impl Piece {
         match self {
             Self::Text(bytes) if text.starts_with(bytes) => found(bytes.len()),
             Self::Digit if text.first().is_some_and(u8::is_ascii_digit) => found(1),
+            Self::Hex if text.first().is_some_and(u8::is_ascii_hexdigit) => found(1),
             Self::One if name() > 0 => found(1),
             Self::Any => (usize::from(whole_name)..=name()).for_each(found),
             Self::Variable(variable) => variable.ends(text, name(), found),
-            Self::Text(_) | Self::Digit | Self::One => {}
+            Self::Text(_) | Self::Digit | Self::Hex | Self::One => {}
         }
     }
 }
@@ -350,8 +358,8 @@ mod tests {
         use Piece::{Any, Digit, One};
         let pid = Piece::Variable(Variable::Pid);
         assert_eq!(
-            pattern(&[One, One, Digit, Any, pid, Any]).leeway(),
-            "any number, any process, any name, 2 free characters"
+            pattern(&[One, One, Digit, Any, pid]).leeway(),
+            "any process, what begins with a digit, 1 free digits, 2 free characters"
         );
         assert_eq!(pattern(&[Piece::Variable(Variable::Run)]).leeway(), "");
     }

@@ -83,7 +83,7 @@ fn found(name: &[u8], at: usize, rest: &[u8], temporary: Option<usize>) -> Optio
         part(0, word.len(), Looks::Hash)
     } else if digits > 0 && digits == word.len() {
         part(0, digits, Looks::Number)
-    } else if let Some(from) = random(rest, word, at, temporary) {
+    } else if let Some(from) = random(name, word, at, temporary) {
         part(from.start, from.len(), Looks::Random)
     } else if digits > 0 {
         part(word.len() - digits, digits, Looks::Count)
@@ -134,9 +134,12 @@ fn version(name: &[u8], at: usize) -> Option<usize> {
 
 /// Which part of `word`, at `at` of the name, is random. `temporary` is how long a beginning the name shares with
 /// those of temporary files.
-fn random(rest: &[u8], word: &[u8], at: usize, temporary: Option<usize>) -> Option<Range<usize>> {
-    if let Some(prefix) = temporary {
-        let from = if at == 0 { prefix.min(word.len()) } else { 0 };
+fn random(name: &[u8], word: &[u8], at: usize, temporary: Option<usize>) -> Option<Range<usize>> {
+    let rest = name.get(at..)?;
+    let dotted = name.get(..at)?.ends_with(b".");
+    // Letters alone are random only right behind such a beginning.
+    if let Some(prefix) = temporary.filter(|&prefix| at <= prefix || at == prefix + 1 && dotted) {
+        let from = prefix.saturating_sub(at).min(word.len());
         // Python's alphabet has the underscore.
         let python = rest.get(from..).filter(|body| body.len() == 8 && body.iter().all(|byte| is_python(*byte)));
         if python.is_some() || RANDOM_LENGTHS.contains(&(word.len() - from)) {
@@ -187,6 +190,7 @@ mod tests {
             ("sedX7kQ2p", "sed<Random 6>"),
             ("fooX7kQ2p", "foo<Random 6>"),
             ("tmp_obj_aBcDeF", "tmp_obj_<Random 6>"),
+            ("temp-appendonly.aof.manifest", "temp-appendonly.aof.manifest"),
             ("tmpab_cd3x1", "tmp<Random 8>"),
             ("tmp.Zy9Xw8Vu7T", "tmp.<Random 10>"),
             ("etilqs_0a1b2c3d4e5f6a7b", "etilqs_<Hash 16>"),
