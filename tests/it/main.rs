@@ -9,8 +9,8 @@
 )]
 
 mod bpf;
-mod check;
 mod caps;
+mod check;
 mod cli;
 mod diff;
 mod enforce;
