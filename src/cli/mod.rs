@@ -10,6 +10,7 @@ pub mod io;
 pub mod outputs;
 pub mod run;
 
+mod apparmor;
 mod check;
 mod denial;
 mod denials;

@@ -25,11 +25,13 @@ pub use caps::CapabilityNeed;
 pub use files::FileNeed;
 pub use globs::{Globs, Pattern};
 
-/// How far needs reach beyond what was observed.
+/// How far needs reach beyond what was observed, and what else is asked of profiles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// Generalisation of paths.
     pub globs: Globs,
+    /// Whether profiles tell for each file rule why it is there.
+    pub comments: bool,
 }
 
 /// Why a need is there: the executables that showed it, with when and in which runs.
@@ -49,6 +51,8 @@ pub struct Cause<'r> {
 pub struct Needs<'r> {
     /// Where this comes from.
     pub origin: Origin<'r>,
+    /// What was asked for.
+    pub options: Options,
     /// System calls, whatever their outcome: a filter judges a call before its outcome.
     pub syscalls: BTreeMap<Abi, BTreeMap<&'r Syscall, Because<'r>>>,
     /// Files, sorted by pattern and kind.
@@ -99,6 +103,7 @@ pub fn infer<'r>(record: &'r Record, options: &Options) -> Needs<'r> {
     let capabilities = caps::needs(record);
     Needs {
         origin: origin(record),
+        options: *options,
         syscalls: syscalls(record),
         files,
         literals,

@@ -9,6 +9,7 @@
 //! an error. Nothing is escaped by the engine, since views hold [`escape::Escaped`] text only; in a JSON template every
 //! value goes through the `json` helper.
 
+mod apparmor;
 mod caps;
 mod context;
 mod engine;
@@ -69,7 +70,7 @@ pub const FORMATS: &[Format] = &[
         template: "apparmor.hbs",
         text: include_str!("../../templates/apparmor.hbs"),
         policy: |needs| Box::new(AppArmor::new(needs)),
-        view: context::apparmor,
+        view: apparmor::view,
         json: false,
     },
     Format {

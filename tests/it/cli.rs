@@ -111,6 +111,20 @@ fn help_of_the_program() {
       -V, --version
               Print version
 
+    AppArmor profile:
+          --globs <DEGREE>
+              How far paths are generalised
+
+              Possible values:
+              - off:  nothing but the paths that were observed
+              - safe: names that the record proves to differ from run to run
+              - wide: also homes, architectures, library versions and directories read as a whole
+              
+              [default: safe]
+
+          --comments
+              Tell in a comment for each file rule why it is there
+
     Examples:
       learn -- nginx -g 'daemon off;'        learn until Ctrl-C; profiles are in ./nginx.learned/
       learn -o out --format seccomp,caps -- ./server --port 8080
@@ -159,6 +173,20 @@ fn help_of_render() {
 
       -h, --help
               Print help (see a summary with '-h')
+
+    AppArmor profile:
+          --globs <DEGREE>
+              How far paths are generalised
+
+              Possible values:
+              - off:  nothing but the paths that were observed
+              - safe: names that the record proves to differ from run to run
+              - wide: also homes, architectures, library versions and directories read as a whole
+              
+              [default: safe]
+
+          --comments
+              Tell in a comment for each file rule why it is there
 
     Examples:
       learn render nginx.learned/learned.json
