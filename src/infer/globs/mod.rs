@@ -1,6 +1,6 @@
 //! Paths that differ from run to run, as patterns.
 //!
-//! Looks alone prove nothing: a part of a name is generalised only with evidence from the record ([`Generaliser`]), and
+//! Looks alone prove nothing: a part of a name is generalised only with evidence from the record (`Generaliser`), and
 //! never where secrets lie. One literal path gives one pattern, and the needs keep the literals behind each pattern.
 
 mod evidence;
