@@ -21,6 +21,8 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Way {
     Native,
+    /// Under a seccomp filter that allows everything: what no filter can do without.
+    Filter,
     /// A first run.
     Learn,
     /// A run that knows an earlier one.
@@ -33,12 +35,21 @@ enum Way {
 }
 
 impl Way {
-    const ALL: [Self; 7] =
-        [Self::Native, Self::Learn, Self::Known, Self::Unprivileged, Self::StraceSeccomp, Self::Strace, Self::Bpf];
+    const ALL: [Self; 8] = [
+        Self::Native,
+        Self::Filter,
+        Self::Learn,
+        Self::Known,
+        Self::Unprivileged,
+        Self::StraceSeccomp,
+        Self::Strace,
+        Self::Bpf,
+    ];
 
     const fn title(self) -> &'static str {
         match self {
             Self::Native => "native",
+            Self::Filter => "empty filter",
             Self::Learn => "learn",
             Self::Known => "second run",
             Self::Unprivileged => "unprivileged",
@@ -54,6 +65,8 @@ struct Workload {
     name: &'static str,
     /// The share of native speed that is asked for.
     goal: f64,
+    /// Its amount of work, where `{n}` is written.
+    size: u32,
     /// How many times less work the slow rivals get, whose speed hardly depends on it.
     ease: u32,
     /// Whether it can run as nobody.
@@ -62,8 +75,8 @@ struct Workload {
 }
 
 enum Kind {
-    /// A command that ends; its size is in `{n}`.
-    Command { command: &'static str, size: u32 },
+    /// A command that ends.
+    Command { command: &'static str },
     /// A server and a load on its port that prints `requests per second`.
     Server { server: &'static str, load: &'static str },
 }
@@ -72,13 +85,15 @@ const WORKLOADS: &[Workload] = &[
     Workload {
         name: "dd, one-byte reads and writes",
         goal: 0.9,
+        size: 5_000_000,
         ease: 100,
         unprivileged: true,
-        kind: Kind::Command { command: "dd if=/dev/zero of=/dev/null bs=1 count={n} status=none", size: 5_000_000 },
+        kind: Kind::Command { command: "dd if=/dev/zero of=/dev/null bs=1 count={n} status=none" },
     },
     Workload {
         name: "nginx return 200",
         goal: 0.95,
+        size: 1,
         ease: 1,
         unprivileged: true,
         kind: Kind::Server { server: "nginx -c {dir}/nginx.conf", load: "wrk -t1 -c8 -d2s http://127.0.0.1:{port}/" },
@@ -86,6 +101,7 @@ const WORKLOADS: &[Workload] = &[
     Workload {
         name: "nginx static file",
         goal: 0.5,
+        size: 1,
         ease: 1,
         unprivileged: true,
         kind: Kind::Server {
@@ -96,6 +112,7 @@ const WORKLOADS: &[Workload] = &[
     Workload {
         name: "nginx as root, workers www-data",
         goal: 0.95,
+        size: 1,
         ease: 1,
         unprivileged: false,
         kind: Kind::Server { server: "nginx -c {dir}/root.conf", load: "wrk -t1 -c8 -d2s http://127.0.0.1:{port}/" },
@@ -103,56 +120,68 @@ const WORKLOADS: &[Workload] = &[
     Workload {
         name: "redis get,set",
         goal: 0.9,
-        ease: 1,
+        size: 100_000,
+        ease: 20,
         unprivileged: true,
         kind: Kind::Server {
             server: "redis-server --port {port} --bind 127.0.0.1 --save '' --dir {dir}",
-            load: "redis-benchmark -p {port} -t get,set -P 1 -n 100000 -c 8 --csv",
+            load: "redis-benchmark -p {port} -t get,set -P 1 -n {n} -c 8 --csv",
         },
     },
     Workload {
         name: "redis as root, own user switch",
         goal: 0.9,
-        ease: 1,
+        size: 100_000,
+        ease: 20,
         unprivileged: false,
         kind: Kind::Server {
             server: "setpriv --reuid redis --regid redis --init-groups redis-server --port {port} --bind 127.0.0.1 --save '' --dir /tmp",
-            load: "redis-benchmark -p {port} -t get,set -P 1 -n 100000 -c 8 --csv",
+            load: "redis-benchmark -p {port} -t get,set -P 1 -n {n} -c 8 --csv",
         },
     },
     Workload {
         name: "shell loop of /bin/true",
         goal: 0.6,
+        size: 2000,
         ease: 4,
         unprivileged: true,
-        kind: Kind::Command {
-            command: "sh -c 'i=0; while [ $i -lt {n} ]; do /bin/true; i=$((i+1)); done'",
-            size: 2000,
-        },
+        kind: Kind::Command { command: "sh -c 'i=0; while [ $i -lt {n} ]; do /bin/true; i=$((i+1)); done'" },
     },
     Workload {
         name: "tar of /usr/lib",
         goal: 0.4,
+        size: 1,
         ease: 1,
         unprivileged: true,
         kind: Kind::Command {
             command: "tar -cf /dev/null --ignore-failed-read /usr/lib/x86_64-linux-gnu /usr/lib/python3",
-            size: 1,
+        },
+    },
+    Workload {
+        name: "tar of /usr/lib, contents read",
+        goal: 0.4,
+        size: 1,
+        ease: 1,
+        unprivileged: true,
+        kind: Kind::Command {
+            command: "sh -c 'tar -cf - --ignore-failed-read /usr/lib/x86_64-linux-gnu /usr/lib/python3 | cat >/dev/null'",
         },
     },
     Workload {
         name: "gcc -O2 of 5,000 lines",
         goal: 0.9,
+        size: 1,
         ease: 1,
         unprivileged: true,
-        kind: Kind::Command { command: "gcc -O2 -c {dir}/long.c -o /dev/null", size: 1 },
+        kind: Kind::Command { command: "gcc -O2 -c {dir}/long.c -o /dev/null" },
     },
     Workload {
         name: "8 threads: getpid, futex, read",
         goal: 0.9,
+        size: 400_000,
         ease: 20,
         unprivileged: true,
-        kind: Kind::Command { command: "{dir}/threads {n}", size: 400_000 },
+        kind: Kind::Command { command: "{dir}/threads {n}" },
     },
 ];
 
@@ -181,6 +210,21 @@ int main(int argc, char **argv) {
 }
 "#;
 
+const FILTER: &str = r"
+#include <unistd.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+int main(int argc, char **argv) {
+    struct sock_filter code[] = {{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}};
+    struct sock_fprog program = {1, code};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program)) return 125;
+    execvp(argv[1], argv + 1);
+    return 127;
+}
+";
+
 /// One bench run: where its files are and how the learner is called.
 struct Bench {
     directory: PathBuf,
@@ -194,8 +238,12 @@ impl Bench {
         let bench = Self { directory, learn: env!("CARGO_BIN_EXE_learn") };
         // Anybody may run what lies there, so that an unprivileged learner can.
         bench.write("threads.c", THREADS)?;
+        bench.write("filter.c", FILTER)?;
         Self::shell(&format!("chmod 777 {0}; cp {1} {0}/learn; chmod 755 {0}/learn", bench.path(), bench.learn))?;
-        Self::shell(&format!("gcc -O2 -pthread {0}/threads.c -o {0}/threads", bench.path()))?;
+        Self::shell(&format!(
+            "cd {}; gcc -O2 -pthread threads.c -o threads; gcc -O2 filter.c -o filter",
+            bench.path()
+        ))?;
         let mut long = String::new();
         for line in 0..5000 / 5 {
             writeln!(
@@ -248,6 +296,7 @@ impl Bench {
         let learn = format!("{directory}/learn --quiet -o {directory}");
         match way {
             Way::Native | Way::Bpf => plain,
+            Way::Filter => format!("{directory}/filter {plain}"),
             Way::Learn => format!("{learn}/first --fresh -- {plain}"),
             Way::Known => format!("{learn}/known -- {plain}"),
             Way::Unprivileged => {
@@ -274,10 +323,11 @@ impl Bench {
     fn measure(&self, way: Way, workload: &Workload) -> Result<f64> {
         let _counter = (way == Way::Bpf).then(BpfCount::start).transpose()?;
         let ease = if matches!(way, Way::Strace | Way::StraceSeccomp) { workload.ease } else { 1 };
+        let size = (workload.size / ease).max(1);
+        let fill = |text: &str| text.replace("{n}", &size.to_string()).replace("{dir}", &self.path());
         match workload.kind {
-            Kind::Command { command, size } => {
-                let size = (size / ease).max(1);
-                let command = command.replace("{n}", &size.to_string()).replace("{dir}", &self.path());
+            Kind::Command { command } => {
+                let command = fill(command);
                 let began = Instant::now();
                 let status = self.spawn(way, &command)?.wait()?;
                 if !matches!(status.code(), Some(0..=2)) {
@@ -288,7 +338,7 @@ impl Bench {
             Kind::Server { server, load } => {
                 let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
                 self.nginx(port)?;
-                let fill = |text: &str| text.replace("{port}", &port.to_string()).replace("{dir}", &self.path());
+                let fill = |text: &str| fill(text).replace("{port}", &port.to_string());
                 let mut server = self.spawn(way, &fill(server))?;
                 let speed = Self::load(&mut server, port, &fill(load));
                 // strace keeps the signal to itself: it goes to what strace runs.

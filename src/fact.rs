@@ -501,6 +501,41 @@ pub enum Operation {
         /// What, for a reader: `mount tmpfs on /mnt`.
         what: String,
     },
+    /// A call that either of two capabilities grants.
+    Either {
+        /// The narrower one.
+        capability: Capability,
+        /// The other one.
+        other: Capability,
+        /// What, for a reader.
+        what: String,
+    },
+    /// A call that a capability guards, but whether its refusal would have mattered cannot be told.
+    Doubtful {
+        /// Which capability guards it.
+        capability: Capability,
+        /// What, for a reader.
+        what: String,
+        /// Why it cannot be told.
+        doubt: String,
+    },
+    /// The kernel's own word that it asked, without the operands.
+    Observed {
+        /// For which capability.
+        capability: Capability,
+        /// The kernel's function that asked.
+        by: String,
+    },
+    /// A request whose answer is not the outcome of the call: a netlink message, a file whose writes are judged.
+    Unanswered {
+        /// Which capability guards it.
+        capability: Capability,
+        /// What, for a reader.
+        what: String,
+        /// Why it cannot be told whether a refusal would have mattered; empty when it would have.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        doubt: String,
+    },
 }
 
 /// A set of capabilities, bit N for capability N.

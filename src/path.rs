@@ -18,6 +18,12 @@ pub struct AbsPath(Arc<[u8]>);
 #[error("`{}` is no absolute path without `.` and `..`", .0.escape_ascii())]
 pub struct BadPath(Vec<u8>);
 
+impl std::borrow::Borrow<[u8]> for AbsPath {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl AbsPath {
     /// Takes a path that already is in its final form.
     ///

@@ -4,6 +4,7 @@
 //! [`crate::event::Sink`].
 
 pub mod confine;
+pub mod kernel;
 pub mod ptrace;
 
 use std::ffi::CString;

@@ -10,6 +10,7 @@ pub mod io;
 pub mod outputs;
 pub mod run;
 
+mod apparmor;
 mod check;
 mod denial;
 mod denials;
@@ -21,11 +22,15 @@ mod host;
 mod keep;
 mod launch;
 mod merge;
+mod minimize;
 mod render;
+mod search;
 mod session;
 mod sides;
 mod status;
 mod summary;
+mod trial;
+mod witness;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -72,6 +77,7 @@ enum Command {
     Merge(merge::MergeArgs),
     Enforce(enforce::EnforceArgs),
     Check(check::CheckArgs),
+    Minimize(minimize::MinimizeArgs),
     Diff(diff::DiffArgs),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
@@ -84,6 +90,7 @@ impl Command {
             Self::Merge(args) => merge::run(&args),
             Self::Enforce(args) => return enforce::run(&args),
             Self::Check(args) => check::run(&args),
+            Self::Minimize(args) => return minimize::run(&args),
             Self::Diff(args) => diff::run(&args),
             Self::Completions(args) => generate::completions(&args, &mut Args::command()),
             Self::Man(args) => generate::man(&args, Args::command()),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
+use super::apparmor::AppArmorArgs;
 use super::io::{self, Destination};
 use crate::infer;
 use crate::record::Record;
@@ -26,6 +27,9 @@ pub struct OutputArgs {
     /// Name of the profile; by default that of the program
     #[arg(long, value_name = "PROFILE")]
     name: Option<ProfileName>,
+
+    #[command(flatten)]
+    apparmor: AppArmorArgs,
 }
 
 fn formats() -> impl TypedValueParser<Value = &'static Format> {
@@ -39,6 +43,7 @@ pub struct Outputs {
     formats: Vec<&'static Format>,
     templates: Templates,
     name: Option<ProfileName>,
+    options: infer::Options,
 }
 
 impl Outputs {
@@ -54,7 +59,12 @@ impl Outputs {
         })?;
         let wanted =
             |format: &&Format| args.format.is_empty() || args.format.iter().any(|chosen| chosen.name == format.name);
-        Ok(Self { formats: FORMATS.iter().filter(wanted).collect(), templates, name: args.name.clone() })
+        Ok(Self {
+            formats: FORMATS.iter().filter(wanted).collect(),
+            templates,
+            name: args.name.clone(),
+            options: args.apparmor.options(),
+        })
     }
 
     /// The same, once every template has rendered an empty record: most of their mistakes show by that.
@@ -64,7 +74,7 @@ impl Outputs {
     pub fn tried(self) -> Result<Self> {
         let record = Record::default();
         for format in &self.formats {
-            let needs = infer::infer(&record, &infer::Options::default());
+            let needs = infer::infer(&record, &self.options);
             format.render(needs, &self.profile_name(&record), &self.templates, &mut std::io::sink())?;
         }
         Ok(self)
@@ -107,7 +117,7 @@ impl Outputs {
     }
 
     fn render(&self, format: &Format, record: &Record, name: &ProfileName, to: &Destination) -> Result<()> {
-        let needs = infer::infer(record, &infer::Options::default());
+        let needs = infer::infer(record, &self.options);
         io::write(to, |out| Ok(format.render(needs, name, &self.templates, out)?))
     }
 }

@@ -17,6 +17,7 @@ use super::launch::{self, LaunchError};
 use super::outputs::{self, Outputs};
 use super::session::{Limits, Session, status_of, unix_ms};
 use super::status::StatusLine;
+use super::witness::Witness;
 use super::{io, summary};
 use crate::capture::ptrace::Ptrace;
 use crate::capture::{Backend, CaptureError, Workload};
@@ -67,6 +68,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "STOPS", hide = true)]
     pub thin_after: Option<u32>,
 
+    /// Also ask the kernel which capabilities it asked for (as root, Linux 6.14)
+    #[arg(long)]
+    pub kernel_evidence: bool,
+
     /// No status line and no summary
     #[arg(short, long)]
     pub quiet: bool,
@@ -98,6 +103,7 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
         folder.path.join(RECORD),
     )
     .map_err(failed)?;
+    session.witness = Witness::new(args.kernel_evidence).map_err(|error| failed(error.into()))?;
     let thin_after = if args.no_thin { None } else { Some(session.take_for_known(known.as_ref(), args.thin_after)) };
     let finished = Ptrace { thin_after }.run(&workload, &mut session).map_err(not_captured)?;
 

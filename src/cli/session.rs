@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use super::io::{self, Destination};
 use super::status::StatusLine;
+use super::witness::Witness;
 use crate::abi::{Abi, Syscall};
 use crate::capture::ptrace::DEFAULT_THRESHOLD;
 use crate::decode::{Decoder, Recorder};
@@ -95,6 +96,8 @@ pub(super) struct Learned {
 /// One run.
 pub(super) struct Session {
     decoder: Decoder<Live>,
+    /// The kernel, when it is asked.
+    pub(super) witness: Witness,
     /// This run; what is known only at its end is filled in then.
     run: Run,
     limits: Limits,
@@ -117,6 +120,7 @@ impl Session {
         let live = Live { record, run: RunId(getrandom::u64()?), last_news: now, news: 0, dirty: false };
         Ok(Self {
             decoder: Decoder::new(live),
+            witness: Witness::new(false)?,
             run,
             limits,
             status,
@@ -145,6 +149,10 @@ impl Session {
     /// Ends the run and saves the record a last time.
     pub(super) fn finish(mut self, finished: &Finished) -> (Learned, Result<()>) {
         self.status.clear();
+        self.hear();
+        if let Some(gap) = self.witness.gap() {
+            self.decoder.recorder_mut().gap(gap);
+        }
         self.run.complete = true;
         self.run.status = finished.root.and_then(status_of);
         self.run.peak_memory_kib = finished.peak_memory_kib;
@@ -164,6 +172,16 @@ impl Session {
         io::write_record(&Destination::File(self.file.clone()), &live.record)?;
         live.dirty = false;
         Ok(())
+    }
+
+    /// Records what the kernel says. Of a task that is gone nobody knows what it ran.
+    fn hear(&mut self) {
+        for (tid, fact, outcome) in self.witness.take() {
+            let program = self.decoder.program(tid).or(self.decoder.recorder().record.program.as_ref()).cloned();
+            if let Some(program) = program {
+                self.decoder.recorder_mut().fact(&program, fact, outcome);
+            }
+        }
     }
 
     /// Saves when something is new, but never spends more than a small part of the time on it.
@@ -199,6 +217,7 @@ impl Session {
 
 impl Sink for Session {
     fn born(&mut self, tid: Tid, origin: Origin, view: &dyn TaskView) {
+        self.witness.born(tid, origin);
         self.decoder.born(tid, origin, view);
     }
 
@@ -211,6 +230,7 @@ impl Sink for Session {
     }
 
     fn exec(&mut self, tid: Tid, former: Tid, view: &dyn TaskView) {
+        self.witness.exec();
         self.decoder.exec(tid, former, view);
     }
 
@@ -239,6 +259,7 @@ impl Sink for Session {
         let now = Instant::now();
         self.peak.processes = self.peak.processes.max(census.processes);
         self.peak.threads = self.peak.threads.max(census.threads);
+        self.hear();
         self.show(census, now);
         self.save_now_and_then(now);
         let over =

@@ -1,5 +1,6 @@
 //! Calls on devices and on the whole machine: most are guarded by one capability as a whole.
 
+use super::read;
 use super::scene::{Decode, Scene, Values, value};
 use crate::event::Outcome;
 use crate::fact::{Access, Capability, Operation};
@@ -59,6 +60,12 @@ pub(super) fn wakes(scene: &Scene<'_>) -> bool {
     matches!(scene.int(0), 8 | 9)
 }
 
+/// Whether `keyctl(2)` gives a key to another user (`keyctl_chown_key()`).
+pub(super) fn gives_key(scene: &Scene<'_>) -> bool {
+    const CHOWN: i32 = 4;
+    scene.int(0) == CHOWN && read::id(scene.uint(2)).is_some()
+}
+
 /// Whether the kernel's log is asked for more than `dmesg_restrict` leaves to everyone (`check_syslog_permissions`).
 pub(super) fn reads_log(scene: &Scene<'_>) -> bool {
     const READ_ALL: i32 = 3;
@@ -102,7 +109,7 @@ pub(super) fn watches_kernel(scene: &Scene<'_>) -> bool {
 }
 
 /// A number of `/proc/sys`, 0 when it is not there.
-fn setting(scene: &Scene<'_>, name: &str) -> i64 {
+pub(super) fn setting(scene: &Scene<'_>, name: &str) -> i64 {
     let text = scene.view.proc(name).unwrap_or_default();
     std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok()).unwrap_or_default()
 }
@@ -166,7 +173,8 @@ fn set_flags(scene: &mut Scene<'_>) {
 }
 
 /// Requests that a capability guards whoever holds the descriptor, sorted.
-const REQUESTS: [(u32, Capability, &str); 24] = [
+const REQUESTS: [(u32, Capability, &str); 25] = [
+    (0x1, Capability::SysRawio, "FIBMAP: find a file's blocks"),
     (0x125d, Capability::SysAdmin, "BLKROSET: make a block device read-only"),
     (0x125f, Capability::SysAdmin, "BLKRRPART: read a partition table again"),
     (0x541d, Capability::SysAdmin, "TIOCCONS: take the console's output"),
@@ -222,6 +230,9 @@ mod tests {
             assert_eq!(guards(&bench.call("adjtimex", &[asks])), []);
             assert_eq!(guards(&bench.call("clock_adjtime", &[0, sets])), [Capability::SysTime]);
             assert_eq!(guards(&bench.call("settimeofday", &[0, 0])), []);
+            assert_eq!(guards(&bench.call("keyctl", &[4, 9, u64::MAX, 5])), []);
+            assert_eq!(guards(&bench.call("keyctl", &[4, 9, 7, 5])), [Capability::SysAdmin]);
+            assert_eq!(guards(&bench.call("keyctl", &[3, 9, 7, 5])), []);
             assert_eq!(guards(&bench.call("syslog", &[3])), []);
             assert_eq!(guards(&bench.call("syslog", &[5])), [Capability::Syslog]);
             assert_eq!(guards(&bench.call("timerfd_create", &[1, 0])), []);

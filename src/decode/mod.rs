@@ -23,12 +23,14 @@ mod mount;
 mod multiplex;
 mod name;
 mod net;
+mod netlink;
 mod path;
 mod process;
 mod quiet;
 mod read;
 mod scene;
 mod schedule;
+mod special;
 mod standing;
 mod subject;
 mod table;
@@ -125,6 +127,12 @@ impl<R: Recorder> Decoder<R> {
     pub fn into_recorder(mut self) -> R {
         self.flush();
         self.told.recorder
+    }
+
+    /// The program that a task runs.
+    pub fn program(&self, tid: Tid) -> Option<&AbsPath> {
+        let subject = self.tasks.get(&tid)?.subject?;
+        self.told.subjects.get(subject).map(|subject| &subject.path)
     }
 
     /// How many calls were recorded so far.

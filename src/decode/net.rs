@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::access;
+use super::netlink;
 use super::read;
 use super::scene::{Decode, Kept, Scene, Values, value};
 use crate::event::{Base, Outcome, Resolved, SocketInfo};
@@ -80,6 +81,9 @@ impl Decode for Bind {
             scene.need_new_name(&spot);
         }
         if let Some(socket) = socket(scene, scene.int(0)) {
+            if let Endpoint::Netlink(groups) = local {
+                netlink::listens(scene, socket.protocol, groups);
+            }
             say(scene, &socket, NetworkOperation::Bind, local, Endpoint::None);
         }
     }
@@ -224,6 +228,7 @@ pub(super) struct SendTo;
 
 impl Decode for SendTo {
     fn enter(&self, scene: &mut Scene<'_>) {
+        netlink::sent(scene, scene.int(0), scene.arg(1), scene.arg(2));
         if scene.arg(4) != 0 {
             let address = scene.memory().sockaddr(scene.arg(4), scene.uint(5));
             send(scene, address.map(|address| vec![address]));
@@ -241,6 +246,9 @@ pub(super) struct SendMessage;
 impl Decode for SendMessage {
     fn enter(&self, scene: &mut Scene<'_>) {
         let address = scene.memory().message_address(scene.arg(1));
+        if let Ok((data, length)) = scene.memory().message_data(scene.arg(1)) {
+            netlink::sent(scene, scene.int(0), data, length);
+        }
         send(scene, address.map(|address| vec![address]));
     }
 }
@@ -269,13 +277,22 @@ pub(super) struct SetOption;
 impl Decode for SetOption {
     fn enter(&self, scene: &mut Scene<'_>) {
         let (level, option) = (scene.int(1), scene.int(2));
-        let Some((_, _, test, what)) = GUARDED.iter().find(|row| (row.0, row.1) == (level, option)) else {
+        let Some((_, _, test, guarded, what)) = GUARDED.iter().find(|row| (row.0, row.1) == (level, option)) else {
             return;
         };
         let value = scene.memory().u32(scene.arg(3)).map_or(0, u32::cast_signed);
-        if test(value) {
-            guard(scene, Capability::NetAdmin, what);
+        if !test(value) {
+            return;
         }
+        let (capability, what) = (Capability::NetAdmin, (*what).to_owned());
+        scene.check(match guarded {
+            Guarded::Admin => Operation::Privileged { capability, what },
+            Guarded::RawOrAdmin => Operation::Either { capability: Capability::NetRaw, other: capability, what },
+            Guarded::Wish => {
+                let doubt = "callers go on with the size that everyone may have".to_owned();
+                Operation::Doubtful { capability, what, doubt }
+            }
+        });
     }
 
     fn quiet(&self, values: &Values) -> bool {
@@ -284,25 +301,37 @@ impl Decode for SetOption {
     }
 }
 
-type Guarded = (i32, i32, fn(i32) -> bool, &'static str);
+/// How an option is guarded.
+#[derive(Clone, Copy)]
+enum Guarded {
+    /// By `CAP_NET_ADMIN`.
+    Admin,
+    /// By `CAP_NET_RAW`, since Linux 5.17, or `CAP_NET_ADMIN`.
+    RawOrAdmin,
+    /// By `CAP_NET_ADMIN`, and callers ask for it as for a wish.
+    Wish,
+}
 
-/// Options that `CAP_NET_ADMIN` guards for some values (`net/core/sock.c`, `net/ipv4/ip_sockglue.c`, `net/ipv4/tcp.c`,
+type OptionRow = (i32, i32, fn(i32) -> bool, Guarded, &'static str);
+
+/// Options that a capability guards for some values (`net/core/sock.c`, `net/ipv4/ip_sockglue.c`, `net/ipv4/tcp.c`,
 /// `net/ipv4/netfilter`).
-const GUARDED: [Guarded; 14] = [
-    (libc::SOL_SOCKET, libc::SO_DEBUG, |value| value != 0, "set SO_DEBUG"),
-    (libc::SOL_SOCKET, libc::SO_PRIORITY, |value| !(0..=6).contains(&value), "set SO_PRIORITY outside 0 to 6"),
-    (libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, |_| true, "set SO_SNDBUFFORCE"),
-    (libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, |_| true, "set SO_RCVBUFFORCE"),
-    (libc::SOL_SOCKET, libc::SO_MARK, |_| true, "set SO_MARK"),
-    (libc::SOL_SOCKET, libc::SO_BUSY_POLL, |value| value > 0, "set SO_BUSY_POLL"),
-    (libc::SOL_SOCKET, libc::SO_PREFER_BUSY_POLL, |value| value != 0, "set SO_PREFER_BUSY_POLL"),
-    (libc::SOL_IP, libc::IP_TRANSPARENT, |value| value != 0, "set IP_TRANSPARENT"),
-    (libc::SOL_IP, 64, |_| true, "replace packet filter tables"),
-    (libc::SOL_IP, 65, |_| true, "change packet filter counters"),
-    (libc::SOL_IPV6, libc::IPV6_TRANSPARENT, |value| value != 0, "set IPV6_TRANSPARENT"),
-    (libc::SOL_IPV6, 64, |_| true, "replace packet filter tables"),
-    (libc::SOL_IPV6, 65, |_| true, "change packet filter counters"),
-    (libc::SOL_TCP, libc::TCP_REPAIR, |_| true, "set TCP_REPAIR"),
+#[rustfmt::skip]
+const GUARDED: [OptionRow; 14] = [
+    (libc::SOL_SOCKET, libc::SO_DEBUG, |value| value != 0, Guarded::Admin, "set SO_DEBUG"),
+    (libc::SOL_SOCKET, libc::SO_PRIORITY, |value| !(0..=6).contains(&value), Guarded::RawOrAdmin, "set SO_PRIORITY outside 0 to 6"),
+    (libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, |_| true, Guarded::Wish, "set SO_SNDBUFFORCE"),
+    (libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, |_| true, Guarded::Wish, "set SO_RCVBUFFORCE"),
+    (libc::SOL_SOCKET, libc::SO_MARK, |_| true, Guarded::RawOrAdmin, "set SO_MARK"),
+    (libc::SOL_SOCKET, libc::SO_BUSY_POLL, |value| value > 0, Guarded::Admin, "set SO_BUSY_POLL"),
+    (libc::SOL_SOCKET, libc::SO_PREFER_BUSY_POLL, |value| value != 0, Guarded::Admin, "set SO_PREFER_BUSY_POLL"),
+    (libc::SOL_IP, libc::IP_TRANSPARENT, |value| value != 0, Guarded::RawOrAdmin, "set IP_TRANSPARENT"),
+    (libc::SOL_IP, 64, |_| true, Guarded::Admin, "replace packet filter tables"),
+    (libc::SOL_IP, 65, |_| true, Guarded::Admin, "change packet filter counters"),
+    (libc::SOL_IPV6, libc::IPV6_TRANSPARENT, |value| value != 0, Guarded::RawOrAdmin, "set IPV6_TRANSPARENT"),
+    (libc::SOL_IPV6, 64, |_| true, Guarded::Admin, "replace packet filter tables"),
+    (libc::SOL_IPV6, 65, |_| true, Guarded::Admin, "change packet filter counters"),
+    (libc::SOL_TCP, libc::TCP_REPAIR, |_| true, Guarded::Admin, "set TCP_REPAIR"),
 ];
 
 /// The family of a socket address; `None` when it is too short to have one.

@@ -6,6 +6,7 @@
 use super::access;
 use super::read;
 use super::scene::{At, Decode, Kept, Name, Scene, Values, named, value};
+use super::special;
 use crate::abi::Abi;
 use crate::event::{Base, Credentials, Outcome, Resolved};
 use crate::fact::{Access, Capability, Operation};
@@ -108,6 +109,7 @@ impl Opening {
         if plain {
             scene.file(&spot.path, spot.inode.as_ref(), self.access(directory), directory);
             scene.need_file(&spot, self.wanted());
+            special::opened(scene, &spot, self.wanted() & access::WRITE != 0);
             scene.notes.foresee(&spot);
         }
     }
@@ -141,6 +143,9 @@ impl Opening {
         // What the call made belongs to the task, and what a failed call did not make would.
         let inode = if made { None } else { spot.inode };
         scene.file(&spot.path, inode.as_ref(), access, directory);
+        if !made && !self.has(libc::O_PATH) {
+            special::opened(scene, &spot, self.wanted() & access::WRITE != 0);
+        }
         self.checks(scene, outcome, &spot, created);
     }
 
@@ -219,6 +224,9 @@ impl Decode for Use {
         let Some(spot) = spot else { return };
         scene.used(&spot, self.access);
         scene.need_file(&spot, self.need);
+        if looks {
+            special::looked_at(scene, &spot);
+        }
         if looks && self.need == 0 {
             scene.notes.foresee(&spot);
         }

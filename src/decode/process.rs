@@ -1,7 +1,7 @@
 //! Calls about other tasks and about what a task is: signals, namespaces, tracing, filters, io_uring.
 
 use super::scene::{Decode, Scene, Values, value};
-use crate::event::{Outcome, Target};
+use crate::event::{Credentials, Outcome, Target};
 use crate::fact::{
     Capability, Fact, GapKind, NamespaceFact, NamespaceKind, Operation, SignalFact, SignalTarget, TraceFact,
 };
@@ -31,9 +31,25 @@ impl Decode for Signal {
         let (to, signal) = (scene.int(self.to), scene.int(self.number));
         if self.groups && to < 1 {
             scene.say(Fact::Signal(SignalFact { signal, to: SignalTarget::Group }));
+            group(scene, to);
         } else {
             send(scene, signal, to);
         }
+    }
+}
+
+/// Says that the leader of the process group -`to` belongs to another user. One member that may be signalled is enough
+/// for success (`__kill_pgrp_info`, `kernel/signal.c`).
+fn group(scene: &mut Scene<'_>, to: i32) {
+    let Some(leader) = to.checked_neg().filter(|leader| *leader > 1) else {
+        return;
+    };
+    if let Some((who, target)) = scene.credentials().zip(scene.view.process(leader).ok())
+        && [who.uid[0], who.uid[1]].iter().all(|id| *id != target.uid[0] && *id != target.uid[2])
+    {
+        let what = "a process group whose leader is another user".to_owned();
+        let doubt = "other members may be the sender's own".to_owned();
+        scene.check(Operation::Doubtful { capability: Capability::Kill, what, doubt });
     }
 }
 
@@ -79,6 +95,12 @@ pub(super) struct Unshare {
 impl Decode for Unshare {
     fn enter(&self, scene: &mut Scene<'_>) {
         let flags = scene.arg(0) & 0xffff_ffff;
+        if !self.signal
+            && flags & NEW_USER != 0
+            && let Some(who) = scene.credentials()
+        {
+            scene.standing.leaves_user_namespace(&who);
+        }
         create(scene, if self.signal { flags & !EXIT_SIGNAL } else { flags });
     }
 
@@ -103,6 +125,11 @@ impl Decode for Clone3 {
         let flags = scene.memory().clone_flags(scene.arg(0));
         if let Some(flags) = scene.seen(flags) {
             create(scene, flags);
+        }
+        // struct clone_args: set_tid_size, when the structure is long enough.
+        let (offset, end) = (72, 80);
+        if scene.arg(1) >= end && scene.memory().u64(scene.arg(0).wrapping_add(offset)).is_ok_and(|count| count > 0) {
+            guard(scene, Capability::CheckpointRestore, "choose a process id");
         }
     }
 }
@@ -144,6 +171,10 @@ impl Decode for Join {
         for kind in kinds {
             scene.say(Fact::Namespace(NamespaceFact { kind, joined: true }));
             guard(scene, Capability::SysAdmin, format!("join {} namespace", word(kind)));
+            if kind == NamespaceKind::Mount {
+                // mntns_install(), fs/namespace.c
+                guard(scene, Capability::SysChroot, "take the root directory of a mount namespace");
+            }
         }
     }
 
@@ -221,7 +252,7 @@ impl Decode for Compare {
 }
 
 /// Says that another task is looked into, and whether its ids are others (`__ptrace_may_access`, `kernel/ptrace.c`).
-fn trace(scene: &mut Scene<'_>, process: i32, read_only: bool) {
+pub(super) fn trace(scene: &mut Scene<'_>, process: i32, read_only: bool) {
     let to = scene.workload.processes.target(scene.tid, process);
     if to == SignalTarget::Itself {
         return;
@@ -235,6 +266,19 @@ fn trace(scene: &mut Scene<'_>, process: i32, read_only: bool) {
     let covered = target.permitted & !who.permitted == 0;
     if !same(&target.uid, &who.uid) || !same(&target.gid, &who.gid) || !covered {
         guard(scene, Capability::SysPtrace, "look into a process of another user");
+    } else {
+        with_fewer(scene, Capability::SysPtrace, process, &target);
+    }
+}
+
+/// Says that the kernel would ask for `capability` if the caller had fewer capabilities than `target`, which keeps its
+/// own when the workload is confined: it is none of the workload's.
+pub(super) fn with_fewer(scene: &mut Scene<'_>, capability: Capability, process: i32, target: &Credentials) {
+    let outside = scene.workload.processes.target(scene.tid, process) == SignalTarget::Outside;
+    if outside && target.permitted != 0 {
+        let what = "act on a process outside of the workload".to_owned();
+        let doubt = "it is refused without as soon as the caller has fewer capabilities than that process".to_owned();
+        scene.check(Operation::Doubtful { capability, what, doubt });
     }
 }
 
@@ -289,7 +333,7 @@ mod tests {
     use super::*;
     use crate::abi::Abi;
     use crate::decode::fake::{Bench, operations, path};
-    use crate::event::{Credentials, Ended, Origin, Sink, Tid};
+    use crate::event::{Ended, Origin, Sink, Tid};
 
     fn signals(facts: &[Fact]) -> Vec<SignalFact> {
         let signals =
@@ -309,6 +353,7 @@ mod tests {
             bench.decoder.born(Tid(200), Origin::Process(Bench::TID), &bench.view);
             bench.view.others.borrow_mut().insert(200, Credentials { uid: [1000; 4], ..Credentials::default() });
             bench.view.others.borrow_mut().insert(1, Credentials::default());
+            bench.view.others.borrow_mut().insert(7, Credentials { uid: [5; 4], ..Credentials::default() });
             let mut to = |name: &str, args: &[u64]| signals(&bench.call(name, args))[0].clone();
             let program = || SignalTarget::Program(path("/bin/prog"));
             for (target, expected) in [(100, SignalTarget::Itself), (200, program()), (1, SignalTarget::Outside)] {
@@ -320,6 +365,9 @@ mod tests {
             for group in [0, u64::MAX, (-200i64).cast_unsigned()] {
                 assert_eq!(to("kill", &[group, 1]).to, SignalTarget::Group);
             }
+            let group = operations(&bench.call("kill", &[(-7i64).cast_unsigned(), 1]));
+            assert!(matches!(&group[..], [Operation::Doubtful { capability: Capability::Kill, .. }]), "{group:?}");
+            assert_eq!(operations(&bench.call("kill", &[(-200i64).cast_unsigned(), 1])), [], "one's own");
             assert_eq!(operations(&bench.call("kill", &[200, 15])), []);
             let kill = Operation::Kill { sender: (1000, 1000), receiver: (0, 0) };
             assert_eq!(operations(&bench.call("kill", &[1, 0])), std::slice::from_ref(&kill));
@@ -341,8 +389,17 @@ mod tests {
             assert_eq!(operations(&bench.call("unshare", &[0x1002_0000])), [], "with its own user namespace");
             assert_eq!(bench.call("clone", &[0x91]), [], "an exit signal is no flag");
             assert_eq!(bench.call("clone", &[0x2000_0011])[0], made(NamespaceKind::Pid));
-            let arguments = bench.words(&[0x80, 0, 0, 0]);
-            assert_eq!(bench.call("clone3", &[arguments, 88])[0], made(NamespaceKind::Time));
+            let arguments = bench.words(&[&[0x80][..], &[0; 17], &[1, 0, 0, 0]].concat());
+            let facts = bench.call("clone3", &[arguments, 88]);
+            assert_eq!(facts[0], made(NamespaceKind::Time));
+            let chosen = Operation::Privileged {
+                capability: Capability::CheckpointRestore,
+                what: "choose a process id".to_owned(),
+            };
+            assert_eq!(operations(&facts), [admin("new time namespace"), chosen]);
+            assert_eq!(operations(&bench.call("clone3", &[arguments, 64])), [admin("new time namespace")]);
+            bench.view.open_nameless(6, "mnt:[4026531841]");
+            assert_eq!(operations(&bench.call("setns", &[6, 0])).len(), 2);
             bench.view.open_nameless(4, "net:[4026531840]");
             let joined = Fact::Namespace(NamespaceFact { kind: NamespaceKind::Network, joined: true });
             assert_eq!(bench.call("setns", &[4, 0])[0], joined);

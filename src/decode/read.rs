@@ -166,6 +166,17 @@ impl<'a> Memory<'a> {
         if name == 0 { Ok(Vec::new()) } else { self.sockaddr(name, length) }
     }
 
+    /// Where the first piece of a `struct msghdr`'s data is, and its length.
+    ///
+    /// # Errors
+    /// As [`Self::array`].
+    pub(super) fn message_data(self, register: u64) -> io::Result<(u64, u64)> {
+        // msg_name, msg_namelen (padded), msg_iov
+        let word = self.abi.word_size() as u64;
+        let pieces = self.word(register.wrapping_add(2 * word))?;
+        Ok((self.word(pieces)?, self.word(pieces.wrapping_add(word))?))
+    }
+
     /// The addresses in an array of `count` times `struct mmsghdr`, equal neighbours once.
     ///
     /// # Errors

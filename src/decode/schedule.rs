@@ -1,8 +1,9 @@
 //! Calls that set priorities and resource limits.
 
 use super::memory;
+use super::process;
 use super::scene::{Decode, Scene};
-use crate::fact::{Fact, LimitFact, Operation, SignalTarget};
+use crate::fact::{Capability, Fact, LimitFact, Operation, SignalTarget};
 
 /// `RLIMIT_NICE`.
 const RLIMIT_NICE: usize = 13;
@@ -20,16 +21,22 @@ fn foreign(scene: &Scene<'_>, index: usize) -> bool {
     process > 0 && scene.workload.processes.target(scene.tid, process) != SignalTarget::Itself
 }
 
-/// Says that the process in argument `index` belongs to another user (`check_same_owner`, `kernel/sched`).
+/// Says that the process in argument `index` belongs to another user (`check_same_owner`, `kernel/sched`) or may do more
+/// than the caller (`cap_safe_nice`, `security/commoncap.c`).
 fn same_owner(scene: &mut Scene<'_>, index: usize, what: &str) {
     if !foreign(scene, index) {
         return;
     }
-    if let Some((who, target)) = scene.credentials().zip(scene.view.process(scene.int(index)).ok())
-        && who.uid[1] != target.uid[0]
-        && who.uid[1] != target.uid[1]
-    {
+    let process = scene.int(index);
+    let Some((who, target)) = scene.credentials().zip(scene.view.process(process).ok()) else {
+        return;
+    };
+    if who.uid[1] != target.uid[0] && who.uid[1] != target.uid[1] {
         better(scene, format!("{what} of another user's process"), false);
+    } else if target.permitted & !who.permitted != 0 {
+        better(scene, format!("{what} of a process with more capabilities"), false);
+    } else {
+        process::with_fewer(scene, Capability::SysNice, process, &target);
     }
 }
 
@@ -152,7 +159,10 @@ impl Decode for IoPriority {
             same_owner(scene, 1, "I/O priority");
         }
         if scene.uint(2) >> 13 == REAL_TIME {
-            better(scene, "real-time I/O priority", false);
+            // ioprio_check_cap(), block/ioprio.c
+            let what = "real-time I/O priority".to_owned();
+            let (capability, other) = (Capability::SysNice, Capability::SysAdmin);
+            scene.check(Operation::Either { capability, other, what });
         }
     }
 }

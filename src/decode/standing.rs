@@ -8,6 +8,8 @@ use crate::event::{Credentials, TaskView};
 #[derive(Clone, Default)]
 pub(super) struct Standing {
     known: Option<Rc<Credentials>>,
+    /// Those that it had when it left the tracer's user namespace.
+    outer: Option<Rc<Credentials>>,
     /// Whether the tracer set `no_new_privs`, and the task has not done so itself.
     lent_no_new_privs: bool,
 }
@@ -17,7 +19,20 @@ impl Standing {
     /// new user namespace.
     pub(super) fn of_child(&self, in_new_namespace: bool) -> Self {
         let known = self.known.clone().filter(|_| !in_new_namespace);
-        Self { known, lent_no_new_privs: self.lent_no_new_privs }
+        let left = self.known.clone().filter(|who| in_new_namespace && !who.foreign_user_namespace);
+        Self { known, outer: left.or_else(|| self.outer.clone()), lent_no_new_privs: self.lent_no_new_privs }
+    }
+
+    /// The task makes a user namespace and goes there.
+    pub(super) fn leaves_user_namespace(&mut self, with: &Rc<Credentials>) {
+        if !with.foreign_user_namespace {
+            self.outer = Some(Rc::clone(with));
+        }
+    }
+
+    /// The credentials that the task had when it left the tracer's user namespace.
+    pub(super) fn outer(&self) -> Option<Rc<Credentials>> {
+        self.outer.clone()
     }
 
     /// The credentials that the task would have without the tracer.

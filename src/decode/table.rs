@@ -88,6 +88,7 @@ static DECODERS: &[(&str, &dyn Decode)] = &[
     ("kcmp", &process::Compare),
     ("kexec_file_load", &always(Capability::SysBoot, "load another kernel")),
     ("kexec_load", &always(Capability::SysBoot, "load another kernel")),
+    ("keyctl", &when(Capability::SysAdmin, "give a key to another user", device::gives_key)),
     ("kill", &process::Signal { to: 0, number: 1, groups: true }),
     ("lchown", &metadata::Chown { at: At::cwd(0).nofollow(), owner: 1 }),
     ("lchown32", &metadata::Chown { at: At::cwd(0).nofollow(), owner: 1 }),

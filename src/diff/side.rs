@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Item, Kind, Part, words};
 use crate::fact::{Access, MountOperation};
-use crate::infer::globs::{Piece, Variable};
+use crate::infer::globs::Piece;
 use crate::infer::{Because, Cause, Needs, Pattern};
 use crate::path::to_text;
 use crate::policy::apparmor::{AppArmor, MountRule, Peer, Permissions};
@@ -208,9 +208,7 @@ pub(super) fn path_text(pattern: &Pattern, directory: bool) -> String {
             .iter()
             .map(|piece| match piece {
                 Piece::Text(bytes) => to_text(bytes),
-                Piece::Variable(Variable::Proc) => "@{PROC}".to_owned(),
-                Piece::Variable(Variable::Pid) => "@{pid}".to_owned(),
-                Piece::Variable(Variable::Tid) => "@{tid}".to_owned(),
+                special => special.glob().unwrap_or_default().to_owned(),
             })
             .collect(),
     };

@@ -3,8 +3,11 @@
 //! Needed means: without it the call would have ended differently. The rules are the kernel's own, each with its
 //! source; a plain permission that grants the call anyway needs none, and neither does a question that the kernel asks
 //! without acting on the answer. Capabilities: `capabilities(7)`.
+#![doc = include_str!("capabilities.md")]
 
 use std::collections::BTreeMap;
+
+use nix::errno::Errno;
 
 use super::{Because, Cause};
 use crate::abi::Syscall;
@@ -16,6 +19,8 @@ use crate::record::{Outcomes, Record};
 pub enum Standing {
     /// Asked for without having it, and refused.
     Denied,
+    /// Granted by the kernel's own word, for which no rule here has a reason.
+    Asked,
     /// Held where it may matter, but whether it did cannot be told.
     Likely,
     /// Held, and without it the call would have been refused.
@@ -34,6 +39,7 @@ impl Standing {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Denied => "denied",
+            Self::Asked => "asked",
             Self::Likely => "likely",
             Self::Needed => "needed",
         }
@@ -56,6 +62,8 @@ pub struct CapabilityNeed<'r> {
 pub struct Reason<'r> {
     /// How sure it is.
     pub standing: Standing,
+    /// Why it is no surer, when it is likely.
+    pub doubt: Option<String>,
     /// The call and its operands.
     pub check: &'r Check,
     /// Who made it.
@@ -63,42 +71,59 @@ pub struct Reason<'r> {
 }
 
 /// The judgement of one call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
     /// The narrowest capability that decided it, or would have.
     pub capability: Capability,
     /// How sure that is.
     pub standing: Standing,
+    /// Why it is no surer, when it is likely.
+    pub doubt: Option<String>,
 }
 
 /// Which capabilities would grant a call that plain permissions do not.
-struct Question {
+struct Question<'c> {
     /// Any of these suffices; the narrowest first.
     any_of: &'static [Capability],
-    /// Whether the call fails without. Otherwise it succeeds with another effect, which may not matter.
-    certain: bool,
+    /// Why the lack of them may not matter; `None` when the call fails without.
+    doubt: Option<&'c str>,
+    /// Whether the call's own outcome says if it was granted.
+    answered: bool,
+}
+
+impl<'c> Question<'c> {
+    /// The call fails without any of these.
+    const fn certain(any_of: &'static [Capability]) -> Self {
+        Self { any_of, doubt: None, answered: true }
+    }
+
+    /// Without any of these the call fails or has another effect, and that may not matter.
+    const fn doubtful(any_of: &'static [Capability], doubt: &'c str) -> Self {
+        Self { any_of, doubt: Some(doubt), answered: true }
+    }
 }
 
 /// Every capability that `record` gives a reason for.
 #[must_use]
 pub fn needs(record: &Record) -> Vec<CapabilityNeed<'_>> {
-    let mut found = BTreeMap::<(Capability, Standing, &Check), Because<'_>>::new();
+    let mut found = BTreeMap::<(Capability, Standing, &Check, Option<String>), Because<'_>>::new();
     for (subject, seen_of) in &record.subjects {
         for (check, usage) in &seen_of.checks {
-            if let Some(Judgement { capability, standing }) = judge(check, &usage.outcomes) {
-                found.entry((capability, standing, check)).or_default().push(Cause { subject, seen: &usage.seen });
+            if let Some(Judgement { capability, standing, doubt }) = judge(check, &usage.outcomes) {
+                let because = found.entry((capability, standing, check, doubt)).or_default();
+                because.push(Cause { subject, seen: &usage.seen });
             }
         }
     }
     let overrides =
-        found.keys().any(|(capability, standing, _)| *capability == Capability::DacOverride && standing.granted());
+        found.keys().any(|(capability, standing, ..)| *capability == Capability::DacOverride && standing.granted());
     let mut needs = BTreeMap::<Capability, Vec<Reason<'_>>>::new();
-    for ((capability, standing, check), because) in found {
+    for ((capability, standing, check, doubt), because) in found {
         // Where DAC_OVERRIDE is needed anyway, it may grant what DAC_READ_SEARCH would.
         let either = sufficient(check).contains(&Capability::DacOverride);
         let covered = overrides && either && capability == Capability::DacReadSearch;
         let capability = if covered { Capability::DacOverride } else { capability };
-        needs.entry(capability).or_default().push(Reason { standing, check, because });
+        needs.entry(capability).or_default().push(Reason { standing, doubt, check, because });
     }
     needs.into_iter().filter_map(|(capability, reasons)| CapabilityNeed::of(capability, reasons)).collect()
 }
@@ -114,23 +139,36 @@ impl<'r> CapabilityNeed<'r> {
 /// Judges one call. `None` when plain permissions grant it, or when its outcome says nothing about capabilities.
 #[must_use]
 pub fn judge(check: &Check, outcomes: &Outcomes) -> Option<Judgement> {
-    let question = question(check)?;
-    let refused = |class: u16| matches!(i32::from(class), libc::EPERM | libc::EACCES);
-    let held = question.any_of.iter().find(|&&capability| check.effective.contains(capability));
-    if let Some(&capability) = held {
-        let standing = if outcomes.admitted() && question.certain {
-            Standing::Needed
-        } else if outcomes.iter().all(refused) {
-            // Held and yet refused: something else stands in the way.
-            Standing::Denied
-        } else {
-            // It passed the check and failed behind it, or would have had another effect.
-            Standing::Likely
-        };
-        return Some(Judgement { capability, standing });
+    if let Operation::Observed { capability, .. } = check.operation {
+        let standing = if outcomes.admitted() { Standing::Asked } else { Standing::Denied };
+        return Some(Judgement { capability, standing, doubt: None });
     }
-    let capability = *question.any_of.first()?;
-    outcomes.iter().any(refused).then_some(Judgement { capability, standing: Standing::Denied })
+    let Question { any_of, doubt, answered } = question(check)?;
+    let refused = |class: u16| matches!(i32::from(class), libc::EPERM | libc::EACCES);
+    let held = any_of.iter().copied().find(|&capability| check.effective.contains(capability));
+    let Some(capability) = held else {
+        let denied = if answered { outcomes.iter().any(refused) } else { outcomes.admitted() };
+        let capability = *any_of.first()?;
+        return denied.then_some(Judgement { capability, standing: Standing::Denied, doubt: None });
+    };
+    let (standing, doubt) = if outcomes.iter().all(refused) {
+        // Held and yet refused: something else stands in the way.
+        (Standing::Denied, None)
+    } else if !outcomes.admitted() {
+        (Standing::Likely, outcomes.iter().find(|&class| !refused(class)).map(undecided))
+    } else {
+        doubt.map_or((Standing::Needed, None), |doubt| (Standing::Likely, Some(doubt.to_owned())))
+    };
+    Some(Judgement { capability, standing, doubt })
+}
+
+/// Why an outcome that is neither success nor refusal leaves the matter open.
+fn undecided(class: u16) -> String {
+    if class == Outcomes::UNFINISHED {
+        return "how it ended was not seen".to_owned();
+    }
+    let errno = Errno::from_raw(i32::from(class));
+    format!("it failed with {errno:?}, which the kernel may find before it asks")
 }
 
 /// The capabilities of which any one makes the kernel grant `check`; empty when it grants it without.
@@ -139,8 +177,8 @@ pub fn sufficient(check: &Check) -> &'static [Capability] {
     question(check).map_or(&[], |question| question.any_of)
 }
 
-fn question(check: &Check) -> Option<Question> {
-    let certain = |any_of| Some(Question { any_of, certain: true });
+fn question(check: &Check) -> Option<Question<'_>> {
+    let certain = |any_of| Some(Question::certain(any_of));
     let (id, _) = check.ids;
     match &check.operation {
         // net/ipv4/af_inet.c, inet_port_requires_bind_service()
@@ -157,7 +195,7 @@ fn question(check: &Check) -> Option<Question> {
         }
         // fs/attr.c, setattr_prepare(): without it the bit is dropped and the call succeeds.
         Operation::SetIdBits { mode, group, .. } if mode & libc::S_ISGID != 0 && !group.1 => {
-            Some(Question { any_of: &[Capability::Fsetid], certain: false })
+            Some(Question::doubtful(&[Capability::Fsetid], "without it the group bit is dropped and the call succeeds"))
         }
         Operation::SetUserIds { to, from } => ids(&check.call, *to, *from, &[Capability::Setuid]),
         Operation::SetGroupIds { to, from } => ids(&check.call, *to, *from, &[Capability::Setgid]),
@@ -174,7 +212,13 @@ fn question(check: &Check) -> Option<Question> {
         Operation::Schedule { within_limit: false, .. } => certain(&[Capability::SysNice]),
         // kernel/sys.c, do_prlimit()
         Operation::RaiseLimit { from, to, .. } if to > from => certain(&[Capability::SysResource]),
-        Operation::Privileged { capability, .. } => certain(alone(*capability)),
+        Operation::Privileged { capability, .. } => certain(any_of(*capability)),
+        Operation::Either { capability, other, .. } => certain(either(*capability, *other)),
+        Operation::Doubtful { capability, doubt, .. } => Some(Question::doubtful(any_of(*capability), doubt)),
+        Operation::Unanswered { capability, doubt, .. } => {
+            let doubt = Some(doubt.as_str()).filter(|doubt| !doubt.is_empty());
+            Some(Question { any_of: any_of(*capability), doubt, answered: false })
+        }
         _ => None,
     }
 }
@@ -206,7 +250,12 @@ fn chown_allowed(id: u32, from: (u32, u32), to: (Option<u32>, Option<u32>), memb
 
 /// `setresuid(2)`: each id may become any of the real, effective and saved one; the filesystem id also itself. Of
 /// `setreuid(2)` the real one may not become the saved one (`kernel/sys.c`).
-fn ids(call: &Syscall, to: [Option<u32>; 4], from: [u32; 4], any_of: &'static [Capability]) -> Option<Question> {
+fn ids(
+    call: &Syscall,
+    to: [Option<u32>; 4],
+    from: [u32; 4],
+    any_of: &'static [Capability],
+) -> Option<Question<'static>> {
     let [real, effective, saved, filesystem] = from;
     let [new_real, new_effective, new_saved, new_filesystem] = to;
     let among = |id: Option<u32>, allowed: &[u32]| id.is_none_or(|id| allowed.contains(&id));
@@ -217,12 +266,30 @@ fn ids(call: &Syscall, to: [Option<u32>; 4], from: [u32; 4], any_of: &'static [C
         && [new_effective, new_saved].iter().all(|&id| among(id, &[real, effective, saved]))
         && among(new_filesystem, &[real, effective, saved, filesystem]);
     if !granted {
-        return Some(Question { any_of, certain: true });
+        return Some(Question::certain(any_of));
     }
     // With the capability setuid(2) sets all ids, without it the effective one alone.
     let all = matches!(name, "setuid" | "setgid");
     let differs = all && !(among(new_real, &[real]) && among(new_saved, &[saved]));
-    differs.then_some(Question { any_of, certain: false })
+    differs.then_some(Question::doubtful(any_of, "without it the effective id alone changes"))
+}
+
+/// What grants a call that `capability` guards: some were once part of `CAP_SYS_ADMIN`, which still does
+/// (`include/linux/capability.h`, `bpf_capable()` and its neighbours).
+fn any_of(capability: Capability) -> &'static [Capability] {
+    match capability {
+        Capability::Bpf => &[Capability::Bpf, Capability::SysAdmin],
+        Capability::Perfmon => &[Capability::Perfmon, Capability::SysAdmin],
+        Capability::CheckpointRestore => &[Capability::CheckpointRestore, Capability::SysAdmin],
+        capability => alone(capability),
+    }
+}
+
+/// The pairs of which the kernel asks for either; of another pair the first alone counts.
+fn either(capability: Capability, other: Capability) -> &'static [Capability] {
+    const PAIRS: [&[Capability]; 2] =
+        [&[Capability::NetRaw, Capability::NetAdmin], &[Capability::SysNice, Capability::SysAdmin]];
+    PAIRS.into_iter().find(|pair| **pair == [capability, other]).unwrap_or_else(|| any_of(capability))
 }
 
 /// The slice that holds `capability` alone.
@@ -261,7 +328,12 @@ impl Check {
             Operation::MakeDevice { kind } => {
                 format!("{call}(2) of a {} device", if *kind == libc::S_IFBLK { "block" } else { "character" })
             }
-            Operation::Schedule { what, .. } | Operation::Privileged { what, .. } => format!("{call}(2): {what}"),
+            Operation::Schedule { what, .. }
+            | Operation::Privileged { what, .. }
+            | Operation::Either { what, .. }
+            | Operation::Doubtful { what, .. }
+            | Operation::Unanswered { what, .. } => format!("{call}(2): {what}"),
+            Operation::Observed { by, .. } => format!("{call}(2), in the kernel's {by}"),
             Operation::RaiseLimit { resource, from, to } => {
                 format!("{call}(2) raises the hard limit of resource {resource} from {from} to {to}")
             }
@@ -301,6 +373,14 @@ mod tests {
     fn access(wanted: u8, mode: u32) -> Operation {
         let path = AbsPath::new(b"/x").unwrap();
         Operation::FileAccess { path, wanted, mode, owner: (33, 33) }
+    }
+
+    #[test]
+    fn the_table_has_every_capability() {
+        let rows = include_str!("capabilities.md").lines().filter_map(|line| line.strip_prefix("| `"));
+        let names: Vec<_> = rows.filter_map(|row| row.split('`').next()).collect();
+        let known: Vec<_> = Capability::ALL.iter().map(|capability| capability.name()).collect();
+        assert_eq!(names, known);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::globs::{Globs, Pattern};
+use super::globs::{Generaliser, Globs, Pattern};
 use super::{Because, Cause, outcome};
 use crate::fact::{Access, IdentityFact};
 use crate::path::AbsPath;
@@ -31,9 +31,10 @@ pub(super) fn needs(record: &Record, globs: Globs) -> (Vec<FileNeed<'_>>, Litera
     let mut needs = Vec::with_capacity(sizes.sum());
     let mut literals = Literals::new();
     let users = changes_user(record);
+    let generaliser = Generaliser::new(record, globs);
     for (name, subject) in &record.subjects {
         let mut add = |path, directory, (access, foreign): (Access, Access), seen| {
-            let pattern = Pattern::of(path, globs);
+            let pattern = generaliser.pattern(path, foreign.is_empty());
             if matches!(pattern, Pattern::General(_)) {
                 literals.entry(pattern.clone()).or_default().insert(path);
             }

@@ -6,6 +6,7 @@
 pub mod caps;
 pub mod files;
 pub mod globs;
+pub mod ids;
 pub mod outcome;
 pub mod risk;
 
@@ -24,11 +25,13 @@ pub use caps::CapabilityNeed;
 pub use files::FileNeed;
 pub use globs::{Globs, Pattern};
 
-/// How far needs reach beyond what was observed.
+/// How far needs reach beyond what was observed, and what else is asked of profiles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// Generalisation of paths.
     pub globs: Globs,
+    /// Whether profiles tell for each file rule why it is there.
+    pub comments: bool,
 }
 
 /// Why a need is there: the executables that showed it, with when and in which runs.
@@ -48,6 +51,8 @@ pub struct Cause<'r> {
 pub struct Needs<'r> {
     /// Where this comes from.
     pub origin: Origin<'r>,
+    /// What was asked for.
+    pub options: Options,
     /// System calls, whatever their outcome: a filter judges a call before its outcome.
     pub syscalls: BTreeMap<Abi, BTreeMap<&'r Syscall, Because<'r>>>,
     /// Files, sorted by pattern and kind.
@@ -60,6 +65,8 @@ pub struct Needs<'r> {
     pub executions: BTreeMap<&'r ExecutionFact, Because<'r>>,
     /// Capabilities, in the order of their numbers.
     pub capabilities: Vec<CapabilityNeed<'r>>,
+    /// Users and groups.
+    pub ids: ids::Ids<'r>,
     /// Signals sent.
     pub signals: BTreeMap<&'r SignalFact, Because<'r>>,
     /// Namespaces created or joined.
@@ -93,14 +100,17 @@ pub struct Origin<'r> {
 #[must_use]
 pub fn infer<'r>(record: &'r Record, options: &Options) -> Needs<'r> {
     let (files, literals) = files::needs(record, options.globs);
+    let capabilities = caps::needs(record);
     Needs {
         origin: origin(record),
+        options: *options,
         syscalls: syscalls(record),
         files,
         literals,
         network: gather(record, |subject| &subject.network, outcome::network),
         executions: gather(record, |subject| &subject.executions, outcome::other),
-        capabilities: caps::needs(record),
+        ids: ids::ids(record, &capabilities),
+        capabilities,
         signals: gather(record, |subject| &subject.signals, outcome::other),
         namespaces: gather(record, |subject| &subject.namespaces, outcome::other),
         mounts: gather(record, |subject| &subject.mounts, outcome::other),

@@ -4,6 +4,7 @@ use super::Needs;
 use super::caps::Standing;
 use super::globs::Pattern;
 use crate::fact::{Access, Capability};
+use crate::path::AbsPath;
 
 /// One thing that deserves a second look.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -239,6 +240,13 @@ pub fn file(path: &str, access: &str) -> Grade {
 
 fn below(path: &str, places: &[&str]) -> bool {
     places.iter().any(|place| path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+}
+
+/// Whether the file at `path` may hold secrets, or its other end does as root whatever it is asked.
+pub(super) fn is_secret(path: &AbsPath) -> bool {
+    let text = path.to_string();
+    let own = |name: &str| text.starts_with("/proc/") && text.ends_with(name);
+    secret(&text) || below(&text, MASTERS) || own("/mem") || own("/environ")
 }
 
 fn secret(path: &str) -> bool {

@@ -31,6 +31,25 @@ impl Caps {
     }
 }
 
+/// What Docker and Podman-compatible engines keep when nothing is said (`docker run`, "Runtime privilege and Linux
+/// capabilities").
+pub const DOCKER: [Capability; 14] = [
+    Capability::Chown,
+    Capability::DacOverride,
+    Capability::Fowner,
+    Capability::Fsetid,
+    Capability::Kill,
+    Capability::Setgid,
+    Capability::Setuid,
+    Capability::Setpcap,
+    Capability::NetBindService,
+    Capability::NetRaw,
+    Capability::SysChroot,
+    Capability::Mknod,
+    Capability::AuditWrite,
+    Capability::Setfcap,
+];
+
 /// The needs that a profile grants.
 pub fn granted<'n, 'r>(needs: &'n [CapabilityNeed<'r>]) -> impl Iterator<Item = &'n CapabilityNeed<'r>> {
     needs.iter().filter(|need| need.standing.granted())

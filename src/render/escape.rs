@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::infer::Pattern;
-use crate::infer::globs::{Piece, Variable};
+use crate::infer::globs::Piece;
 
 /// Text that is safe where its maker says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -122,6 +122,12 @@ impl Lines {
         self
     }
 
+    /// Adds text within one line; see [`Escaped::line`].
+    pub fn comment(&mut self, text: &str) -> &mut Self {
+        self.open.push_str(&visible(text));
+        self
+    }
+
     /// Ends the line.
     pub fn end(&mut self) {
         self.open.push('\n');
@@ -190,7 +196,7 @@ fn push_pattern(to: &mut String, pattern: &Pattern, tail: Tail) {
         Pattern::Literal(path) => is_plain(path.as_bytes()),
         Pattern::General(pieces) => pieces.iter().all(|piece| match piece {
             Piece::Text(text) => is_plain(text),
-            Piece::Variable(_) => true,
+            _ => true,
         }),
     };
     let quote = if plain { "" } else { "\"" };
@@ -204,9 +210,7 @@ fn push_pattern(to: &mut String, pattern: &Pattern, tail: Tail) {
             for piece in &**pieces {
                 match piece {
                     Piece::Text(text) => push_bytes(to, text),
-                    Piece::Variable(Variable::Proc) => to.push_str("@{PROC}"),
-                    Piece::Variable(Variable::Pid) => to.push_str("@{pid}"),
-                    Piece::Variable(Variable::Tid) => to.push_str("@{tid}"),
+                    special => to.push_str(special.glob().unwrap_or_default()),
                 }
             }
             to.push_str(tail.text());
@@ -248,12 +252,22 @@ fn push_bytes(to: &mut String, bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::infer::Globs;
+    use crate::infer::globs::Variable;
     use crate::path::AbsPath;
 
     fn escaped(bytes: &[u8], tail: Tail) -> String {
-        let pattern = Pattern::of(&AbsPath::new(bytes).unwrap(), Globs::Safe);
+        let pattern = Pattern::Literal(AbsPath::new(bytes).unwrap());
         Escaped::pattern(&pattern, tail).as_str().to_owned()
+    }
+
+    #[test]
+    fn patterns() {
+        let pieces = |text: &[u8]| {
+            let begin = [Piece::Variable(Variable::Proc), Piece::Text(b"/".as_slice().into()), Piece::One, Piece::Any];
+            Pattern::General(begin.into_iter().chain([Piece::Text(text.into())]).collect())
+        };
+        assert_eq!(Escaped::pattern(&pieces(b"/stat"), Tail::File).as_str(), "@{PROC}/?*/stat");
+        assert_eq!(Escaped::pattern(&pieces(b"/x ?"), Tail::Directory).as_str(), "\"@{PROC}/?*/x \\?/\"");
     }
 
     #[test]
@@ -266,8 +280,6 @@ mod tests {
             (b"/@{PROC}*?[x]^,#", r#""/@\{PROC\}\*\?\[x\]\^\,#""#),
             (b"/a\nb\x1b\xff\x80", r#""/a\012b\033\377\200""#),
             ("/caf\u{e9}\u{202e}".as_bytes(), "\"/caf\u{e9}\\342\\200\\256\""),
-            (b"/proc/17/task/18/x y", "\"@{PROC}/@{pid}/task/@{tid}/x y\""),
-            (b"/proc/17/stat", "@{PROC}/@{pid}/stat"),
         ] {
             assert_eq!(escaped(bytes, Tail::File), text);
         }

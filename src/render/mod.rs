@@ -9,6 +9,8 @@
 //! an error. Nothing is escaped by the engine, since views hold [`escape::Escaped`] text only; in a JSON template every
 //! value goes through the `json` helper.
 
+mod apparmor;
+mod caps;
 mod context;
 mod engine;
 pub mod escape;
@@ -68,18 +70,28 @@ pub const FORMATS: &[Format] = &[
         template: "apparmor.hbs",
         text: include_str!("../../templates/apparmor.hbs"),
         policy: |needs| Box::new(AppArmor::new(needs)),
-        view: context::apparmor,
+        view: apparmor::view,
         json: false,
     },
     Format {
         name: "caps",
-        description: "capabilities with the evidence for each, and the options for docker run",
+        description: "capabilities with the evidence for each, for docker run, systemd and Kubernetes",
         file: "capabilities.txt",
         template: "caps.txt.hbs",
         text: include_str!("../../templates/caps.txt.hbs"),
         policy: |needs| Box::new(Caps::new(needs)),
-        view: |needs, name| serde_json::to_value(context::CapsView::new(&needs, name)),
+        view: |needs, name| serde_json::to_value(caps::CapsView::text(&needs, name)),
         json: false,
+    },
+    Format {
+        name: "caps-json",
+        description: "the same as JSON, for programs",
+        file: "capabilities.json",
+        template: "caps.json.hbs",
+        text: include_str!("../../templates/caps.json.hbs"),
+        policy: |needs| Box::new(Caps::new(needs)),
+        view: |needs, name| serde_json::to_value(caps::CapsView::json(&needs, name)),
+        json: true,
     },
 ];
 

@@ -45,6 +45,7 @@ fn help_of_the_program() {
       merge        Join records into one; a run that is in several of them counts once
       enforce      Run a program under a profile, and tell what it denies
       check        Tell what a record or a run needs that a base does not cover
+      minimize     Run a command again and again with less, to prove what it cannot do without
       diff         Compare two records, or two policies of one kind: what is new, graded by risk
       completions  Print the completions for a shell
       man          Print the manual page
@@ -61,10 +62,12 @@ fn help_of_the_program() {
               Which profiles to write, separated by commas; all of them by default
 
               Possible values:
-              - seccomp:  seccomp profile of the OCI runtime-spec (Docker, Podman, containerd,
+              - seccomp:   seccomp profile of the OCI runtime-spec (Docker, Podman, containerd,
                 Kubernetes)
-              - apparmor: AppArmor profile, to be loaded by apparmor_parser
-              - caps:     capabilities with the evidence for each, and the options for docker run
+              - apparmor:  AppArmor profile, to be loaded by apparmor_parser
+              - caps:      capabilities with the evidence for each, for docker run, systemd and
+                Kubernetes
+              - caps-json: the same as JSON, for programs
 
           --templates <DIR>
               Folder with templates to use in place of the built-in ones, by file name
@@ -90,6 +93,9 @@ fn help_of_the_program() {
           --no-thin
               Stop at every call: slow, with exact counts
 
+          --kernel-evidence
+              Also ask the kernel which capabilities it asked for (as root, Linux 6.14)
+
       -q, --quiet
               No status line and no summary
 
@@ -104,6 +110,20 @@ fn help_of_the_program() {
 
       -V, --version
               Print version
+
+    AppArmor profile:
+          --globs <DEGREE>
+              How far paths are generalised
+
+              Possible values:
+              - off:  nothing but the paths that were observed
+              - safe: names that the record proves to differ from run to run
+              - wide: also homes, architectures, library versions and directories read as a whole
+              
+              [default: safe]
+
+          --comments
+              Tell in a comment for each file rule why it is there
 
     Examples:
       learn -- nginx -g 'daemon off;'        learn until Ctrl-C; profiles are in ./nginx.learned/
@@ -135,10 +155,12 @@ fn help_of_render() {
               Which profiles to write, separated by commas; all of them by default
 
               Possible values:
-              - seccomp:  seccomp profile of the OCI runtime-spec (Docker, Podman, containerd,
+              - seccomp:   seccomp profile of the OCI runtime-spec (Docker, Podman, containerd,
                 Kubernetes)
-              - apparmor: AppArmor profile, to be loaded by apparmor_parser
-              - caps:     capabilities with the evidence for each, and the options for docker run
+              - apparmor:  AppArmor profile, to be loaded by apparmor_parser
+              - caps:      capabilities with the evidence for each, for docker run, systemd and
+                Kubernetes
+              - caps-json: the same as JSON, for programs
 
           --templates <DIR>
               Folder with templates to use in place of the built-in ones, by file name
@@ -151,6 +173,20 @@ fn help_of_render() {
 
       -h, --help
               Print help (see a summary with '-h')
+
+    AppArmor profile:
+          --globs <DEGREE>
+              How far paths are generalised
+
+              Possible values:
+              - off:  nothing but the paths that were observed
+              - safe: names that the record proves to differ from run to run
+              - wide: also homes, architectures, library versions and directories read as a whole
+              
+              [default: safe]
+
+          --comments
+              Tell in a comment for each file rule why it is there
 
     Examples:
       learn render nginx.learned/learned.json
@@ -343,8 +379,8 @@ fn templates_can_be_replaced() {
     assert_snapshot!(with_templates(&[("seccomp.json.hbs", "[{{#each architectures}}")]), @"2 learn: DIR: template seccomp.json.hbs, line 1: invalid handlebars syntax");
     assert_snapshot!(with_templates(&[("seccomp.json.hbs", "[\n{{json architecture}}]")]), @r#"2 learn: cannot write to standard output: template seccomp.json.hbs, line 2: Failed to access variable in strict mode Some("architecture")"#);
     assert_snapshot!(with_templates(&[("seccomp.json.hbs", "[{{default_action}}]")]), @"2 learn: cannot write to standard output: template seccomp.json.hbs wrote no JSON: expected value at line 1 column 2");
-    assert_snapshot!(with_templates(&[("seccmp.hbs", "")]), @"2 learn: DIR: no template is named seccmp.hbs; there are partials/header.hbs, seccomp.json.hbs, apparmor.hbs, caps.txt.hbs");
-    assert_snapshot!(with_templates(&[]), @"2 learn: DIR holds no template; there are partials/header.hbs, seccomp.json.hbs, apparmor.hbs, caps.txt.hbs");
+    assert_snapshot!(with_templates(&[("seccmp.hbs", "")]), @"2 learn: DIR: no template is named seccmp.hbs; there are partials/header.hbs, seccomp.json.hbs, apparmor.hbs, caps.txt.hbs, caps.json.hbs");
+    assert_snapshot!(with_templates(&[]), @"2 learn: DIR holds no template; there are partials/header.hbs, seccomp.json.hbs, apparmor.hbs, caps.txt.hbs, caps.json.hbs");
     let header = [("partials/header.hbs", "# {{generatr}}\n")];
     assert!(with_templates(&header).starts_with("0 {"), "seccomp does not use it");
     let missing = learn(["render", &sample(), "--templates", "/nonexistent"]);

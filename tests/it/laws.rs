@@ -135,7 +135,7 @@ proptest! {
 
     #[test]
     fn nothing_else_is_allowed(record in record(), fact in fact()) {
-        let options = Options { globs: Globs::Off };
+        let options = Options { globs: Globs::Off, ..Options::default() };
         for format in FORMATS {
             let verdict = format.policy(&infer(&record, &options)).permits(&fact);
             let mut more = record.clone();

@@ -9,6 +9,7 @@
 )]
 
 mod bpf;
+mod caps;
 mod check;
 mod cli;
 mod diff;

@@ -149,6 +149,8 @@ fn probe(need: &str) -> Result<(), String> {
         "ptrace" => traceable(),
         "root" if nix::unistd::geteuid().is_root() => Ok(()),
         "root" => Err("it runs as root only".to_owned()),
+        "cap_capable" if Path::new("/sys/kernel/tracing/events/capability/cap_capable").exists() => Ok(()),
+        "cap_capable" => Err("the kernel has no tracepoint for capabilities, or tracefs is not mounted".to_owned()),
         "gcc" => succeeds(Command::new("gcc").arg("--version"), "gcc is missing"),
         "gcc-multilib" => {
             let mut compiler = Command::new("gcc");

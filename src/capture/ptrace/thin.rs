@@ -8,9 +8,9 @@ use std::collections::HashMap;
 
 use crate::event::Tid;
 
-/// Stops without news after which a process is thinned. A stop costs some 10 us, so this is well below a tenth of a
-/// second; a server's start is over by then, or still teaches something.
-pub const DEFAULT_THRESHOLD: u32 = 4000;
+/// Calls without news after which a process is thinned. Each is two stops of 10 to 50 us, so this is well below a tenth
+/// of a second; a server's start is over by then, or still teaches something.
+pub const DEFAULT_THRESHOLD: u32 = 1000;
 
 /// How a task stands to the filter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

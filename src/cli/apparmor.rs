@@ -1,0 +1,37 @@
+//! Arguments about the AppArmor profile.
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+
+use crate::infer::{Globs, Options};
+
+/// The part of the help in which they stand.
+const HEADING: &str = "AppArmor profile";
+
+/// Arguments about the AppArmor profile.
+#[derive(Clone, Debug, clap::Args)]
+pub struct AppArmorArgs {
+    /// How far paths are generalised
+    #[arg(long, help_heading = HEADING, value_name = "DEGREE", default_value = "safe", value_parser = one_of(&Globs::NAMES))]
+    globs: Globs,
+
+    /// Tell in a comment for each file rule why it is there
+    #[arg(long, help_heading = HEADING)]
+    comments: bool,
+}
+
+impl AppArmorArgs {
+    /// What was asked for.
+    pub(super) const fn options(&self) -> Options {
+        Options { globs: self.globs, comments: self.comments }
+    }
+}
+
+fn one_of<T: Copy + Send + Sync>(
+    names: &'static [(T, &'static str, &'static str)],
+) -> impl TypedValueParser<Value = T> {
+    let values = names.iter().map(|(_, name, help)| PossibleValue::new(*name).help(*help));
+    PossibleValuesParser::new(values).try_map(|word| {
+        let found = names.iter().find(|(_, name, _)| *name == word);
+        found.map(|(value, ..)| *value).ok_or_else(|| format!("there is no {word}"))
+    })
+}
