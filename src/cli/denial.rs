@@ -103,7 +103,7 @@ mod tests {
     fn a_remedy_allows_what_was_denied() {
         let families = r#"{"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [
             {"index": 0, "op": "SCMP_CMP_MASKED_EQ", "value": 4294967295, "valueTwo": 1},
-            {"index": 1, "op": "SCMP_CMP_NE", "value": 3}]}"#;
+            {"index": 1, "op": "SCMP_CMP_EQ", "value": 5}]}"#;
         for (rules, name) in [("", "socket"), (families, "socket"), (families, "unshare")] {
             let before = profile(rules);
             let made = call(name, [0xffff_ffff_0000_0002, 3, 0, 0, 0, 0]);

@@ -252,10 +252,20 @@ impl Test {
         }
     }
 
-    /// Whether it asks for more than equality.
+    /// The bits that it compares for equality, if that is what it does.
     #[must_use]
-    pub const fn is_ordered(self) -> bool {
-        !matches!(self, Self::Equal(_) | Self::NotEqual(_) | Self::MaskedEqual { .. })
+    pub const fn bits(self) -> Option<u64> {
+        match self {
+            Self::Equal(_) => Some(u64::MAX),
+            Self::MaskedEqual { mask, .. } => Some(mask),
+            _ => None,
+        }
+    }
+
+    /// Whether its operand is beyond 32 bits.
+    #[must_use]
+    pub const fn is_wide(self) -> bool {
+        self.parts().1 > u32::MAX as u64
     }
 
     /// The same comparison with the lower half of its operands.
