@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 use learn::fact::Operation;
 use learn::infer::caps::{Reason, Standing, needs};
 
-use crate::support::{LEARN, Running, finish, fresh, learn, require, wait_until};
+use crate::support::{LEARN, PATH, Running, finish, fresh, learn, require, wait_until};
 use crate::trace::read_record;
 
 /// One workload: a shell script that does its work, checks it and says by its status whether it was done. `$1` is a
@@ -180,8 +180,6 @@ impl Work {
         learned
     }
 }
-
-const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Whether all of these are here, and root with `capabilities`: it must be able to give them and to drop others.
 fn ready(programs: &[&str], capabilities: &[&str]) -> bool {

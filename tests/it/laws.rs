@@ -144,8 +144,6 @@ proptest! {
             match verdict {
                 // A capability that is kept for another call allows this one too, which may have had a wider one.
                 Verdict::Allowed if matches!(fact, Fact::Check(_)) => {}
-                // Who appends to a log that the workload opened as another user is not known.
-                Verdict::NotGoverned if matches!(fact, Fact::Identity(_)) => {}
                 // These take the `owner` from rules: the file may be another user's afterwards.
                 Verdict::Allowed | Verdict::NotGoverned if changes_owners(&fact) => {}
                 Verdict::Allowed | Verdict::NotGoverned => prop_assert_eq!(before, after, "{}: {:?}", format.name, fact),

@@ -22,10 +22,13 @@ pub const DEADLINE: Duration = Duration::from_mins(2);
 /// `learn`, as it was built for this test.
 pub const LEARN: &str = env!("CARGO_BIN_EXE_learn");
 
+/// Where workloads are found: the system's own programs, not a wrapper of the same name that somebody put before them.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// `learn ARGUMENTS…`, without standard input.
 pub fn learn<I: IntoIterator<Item: AsRef<OsStr>>>(arguments: I) -> Command {
     let mut command = Command::new(LEARN);
-    command.args(arguments).stdin(Stdio::null());
+    command.args(arguments).env("PATH", PATH).stdin(Stdio::null());
     command
 }
 
@@ -160,7 +163,7 @@ fn probe(need: &str) -> Result<(), String> {
         name if name.starts_with("CAP_") => capable(name),
         program => {
             let mut find = Command::new("sh");
-            find.args(["-c", "PATH=$PATH:/usr/sbin:/sbin; command -v \"$1\"", "sh", program]);
+            find.env("PATH", PATH).args(["-c", "command -v \"$1\"", "sh", program]);
             succeeds(&mut find, &format!("{program} is missing"))
         }
     }

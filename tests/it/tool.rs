@@ -5,6 +5,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::support::PATH;
+
 /// How a command ended.
 #[derive(Debug)]
 pub struct Ended {
@@ -21,7 +23,7 @@ pub fn learn(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ended {
 /// Runs `learn` with these arguments and this input.
 pub fn learn_with(args: impl IntoIterator<Item = impl AsRef<OsStr>>, input: &[u8]) -> Ended {
     let mut command = Command::new(env!("CARGO_BIN_EXE_learn"));
-    command.args(args).env_remove("COLUMNS").current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.args(args).env("PATH", PATH).env_remove("COLUMNS").current_dir(env!("CARGO_MANIFEST_DIR"));
     run(&mut command, input)
 }
 
@@ -50,9 +52,7 @@ pub fn project() -> &'static Path {
 /// The program of this name, when it is installed. What is absent is said; it fails the test when
 /// `LEARN_TEST_REQUIRE`, a list with commas, names it.
 pub fn require(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    let found = folders.map(|folder| folder.join(name)).find(|file| file.is_file());
+    let found = std::env::split_paths(PATH).map(|folder| folder.join(name)).find(|file| file.is_file());
     if found.is_none() {
         let required = std::env::var("LEARN_TEST_REQUIRE").unwrap_or_default();
         assert!(!required.split(',').any(|one| one == name), "{name} is required and absent");
