@@ -44,7 +44,8 @@ fn denials_are_told_with_their_remedy_and_learned() {
         return;
     }
     let (_fresh, folder) = fresh();
-    learned(&folder, &["python3", "-c", "import _socket"]);
+    // A traceback is written in the end.
+    learned(&folder, &["python3", "-c", "import _socket, os; os.write(2, b'.\\n')"]);
     let (status, _, told) = enforce(&folder, &[], &SOCKET);
     assert_eq!(status, 1, "python's own status: {told}");
     assert!(told.contains("PermissionError: [Errno 1]"), "{told}");

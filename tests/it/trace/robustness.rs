@@ -10,7 +10,7 @@ use learn::fact::GapKind;
 
 use super::ledger::raw;
 use super::trace;
-use crate::support::{finish, fresh, learn, require};
+use crate::support::{PATH, finish, fresh, learn, require};
 
 #[test]
 fn a_workload_that_wants_to_be_traced_itself() {
@@ -53,7 +53,8 @@ fn alone_and_learned(script: &str) -> (Output, Output) {
     let input = || File::open(dir.join("input")).unwrap();
     let arguments = ["-c", script, "sh"];
     let raw_bytes = OsStr::from_bytes(b"not \xff utf-8");
-    let alone = finish(Command::new("sh").args(arguments).arg(raw_bytes).stdin(input()));
+    // By its path, so that both are started in the same way: posix_spawn(3) leaves other dispositions than fork(2).
+    let alone = finish(Command::new("/bin/sh").env("PATH", PATH).args(arguments).arg(raw_bytes).stdin(input()));
     let (_output, folder) = fresh();
     let mut command = learn(["--quiet", "-o"]);
     let learned = finish(command.arg(folder).arg("--").arg("sh").args(arguments).arg(raw_bytes).stdin(input()));
