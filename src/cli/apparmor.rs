@@ -2,7 +2,7 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use crate::infer::{Globs, Options};
+use crate::infer::{Exec, Globs, Options};
 
 /// The part of the help in which they stand.
 const HEADING: &str = "AppArmor profile";
@@ -14,6 +14,10 @@ pub struct AppArmorArgs {
     #[arg(long, help_heading = HEADING, value_name = "DEGREE", default_value = "safe", value_parser = one_of(&Globs::NAMES))]
     globs: Globs,
 
+    /// What the programs that the workload executes run under
+    #[arg(long, help_heading = HEADING, value_name = "HOW", default_value = "inherit", value_parser = one_of(&Exec::NAMES))]
+    exec: Exec,
+
     /// Tell in a comment for each file rule why it is there
     #[arg(long, help_heading = HEADING)]
     comments: bool,
@@ -21,8 +25,8 @@ pub struct AppArmorArgs {
 
 impl AppArmorArgs {
     /// What was asked for.
-    pub(super) const fn options(&self) -> Options {
-        Options { globs: self.globs, comments: self.comments }
+    pub(super) fn options(&self) -> Options {
+        Options { globs: self.globs, comments: self.comments, exec: self.exec, ..Options::default() }
     }
 }
 

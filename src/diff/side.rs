@@ -143,13 +143,13 @@ impl<'r> Side<'r> {
             for signal in all {
                 for (has, way) in [(rule.send, "to"), (rule.receive, "from")] {
                     if has {
-                        side.add(Kind::Signal, signal, format!("{way} {}", peer(rule.peer)), &[]);
+                        side.add(Kind::Signal, signal, format!("{way} {}", peer(&rule.peer)), &[]);
                     }
                 }
             }
         }
         for rule in &policy.traces {
-            side.add(Kind::Ptrace, if rule.read_only { "read" } else { "trace" }, peer(rule.peer), &[]);
+            side.add(Kind::Ptrace, if rule.read_only { "read" } else { "trace" }, peer(&rule.peer), &[]);
         }
         for rule in &policy.mounts {
             let (name, part) = mount(rule);
@@ -180,11 +180,14 @@ const LETTERS: [(Permissions, &str); 7] = [
     (Permissions::EXECUTE, "exec"),
 ];
 
-const fn peer(peer: Peer) -> &'static str {
+fn peer(peer: &Peer) -> String {
     match peer {
-        Peer::Own => "itself",
-        Peer::Unconfined => "unconfined",
-        Peer::Anybody => "anybody",
+        Peer::Own => "itself".to_owned(),
+        Peer::Unconfined => "unconfined".to_owned(),
+        Peer::Anybody => "anybody".to_owned(),
+        Peer::Main => "the main program".to_owned(),
+        Peer::Program(name) => name.to_string(),
+        Peer::Workload => "the workload".to_owned(),
     }
 }
 

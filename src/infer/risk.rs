@@ -229,6 +229,7 @@ pub fn file(path: &str, access: &str) -> Grade {
         "map-exec" if below(path, SCRATCH) => (Level::High, "runs code from where everybody writes"),
         "map-exec" => (Level::Medium, "runs code of another file"),
         "read" if secret(path) => (Level::High, "may hold secrets"),
+        "inherit-read" | "inherit-write" => (Level::Low, "handed on by the program that opened it"),
         "read" | "list" | "stat" | "getxattr" | "lock" => (Level::Low, "looks without changing"),
         _ if below(path, HARMLESS) => (Level::Low, "a device without power"),
         _ if below(path, SYSTEM) => (Level::Critical, "changes what the machine runs"),

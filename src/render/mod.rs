@@ -96,8 +96,10 @@ pub const FORMATS: &[Format] = &[
 ];
 
 /// Templates that others include, by the name in `{{> name}}`.
-const PARTIALS: &[(&str, &str, &str)] =
-    &[("header", "partials/header.hbs", include_str!("../../templates/partials/header.hbs"))];
+const PARTIALS: &[(&str, &str, &str)] = &[
+    ("header", "partials/header.hbs", include_str!("../../templates/partials/header.hbs")),
+    ("rules", "partials/rules.hbs", include_str!("../../templates/partials/rules.hbs")),
+];
 
 /// Why nothing was rendered.
 #[derive(Debug, thiserror::Error)]
