@@ -83,6 +83,8 @@ pub struct Needs<'r> {
 pub struct Share<'r> {
     /// Which executables.
     pub programs: BTreeSet<&'r AbsPath>,
+    /// Whether the workload was started as one of them.
+    pub started: bool,
     /// Their needs, what they were handed on by the program that executed them among them.
     pub needs: Needs<'r>,
 }
@@ -128,16 +130,28 @@ fn shares<'r>(
     for &(path, subject) in all {
         groups.entry(generaliser.pattern(path, false)).or_default().push((path, subject));
     }
+    let started = started(record);
     let share = |subjects: Vec<(&'r AbsPath, &'r Subject)>| {
         let mut needs = of_subjects(record, options, generaliser, &subjects);
         let programs: BTreeSet<_> = subjects.iter().map(|(path, _)| *path).collect();
+        let started = started.is_some_and(|started| programs.contains(started));
         // What the workload was started with is not what it needs.
-        if !record.program.as_ref().is_some_and(|program| programs.contains(program)) {
+        if !started {
             needs.files.iter_mut().for_each(FileNeed::take_over);
         }
-        Share { programs, needs }
+        Share { programs, started, needs }
     };
     groups.into_values().map(share).collect()
+}
+
+/// The executable that the workload began as: of a script its interpreter.
+fn started(record: &Record) -> Option<&AbsPath> {
+    let program = record.program.as_ref()?;
+    if record.subjects.contains_key(program) {
+        return Some(program);
+    }
+    let mut executions = record.subjects.values().flat_map(|subject| subject.executions.keys());
+    executions.find(|execution| execution.file == *program).map(|execution| &execution.program)
 }
 
 fn of_subjects<'r>(

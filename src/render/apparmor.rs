@@ -49,7 +49,7 @@ pub(super) fn view(needs: Needs<'_>, name: &ProfileName) -> serde_json::Result<V
         abi: Escaped::fixed(needs.options.abi.name()),
     })?;
     let nested = policy.exec == Exec::Child;
-    let evidence = evidence(&needs, policy.attachment.as_ref());
+    let evidence = evidence(&needs, None);
     let main = profile(&names, &policy, Escaped::word(name.as_str()), INDENT, &evidence);
     let names = Names { of_main: false, ..names };
     let others = policy.programs.iter().map(|(short, program)| {
@@ -58,7 +58,7 @@ pub(super) fn view(needs: Needs<'_>, name: &ProfileName) -> serde_json::Result<V
         } else {
             (Escaped::word(&names.program(short)), INDENT)
         };
-        profile(&names, program, name, indent, &self::evidence(&needs, program.attachment.as_ref()))
+        profile(&names, program, name, indent, &self::evidence(&needs, program.program.as_ref()))
     });
     let others: Value = others.collect();
     if let Some(fields) = view.as_object_mut() {
@@ -75,7 +75,7 @@ fn profile(names: &Names<'_>, policy: &AppArmor, name: Escaped, indent: Indent, 
         let rules: Value = rules.into_iter().map(Value::from).collect();
         object([("title", title.into()), ("indent", indent.into()), ("rules", rules)])
     });
-    let program = policy.attachment.clone().map(Pattern::Literal);
+    let program = policy.program.clone().map(Pattern::Literal);
     let program = program.map_or(Value::Null, |path| Escaped::pattern(&path, Tail::File).into());
     object([("name", name.into()), ("program", program), ("sections", sections.collect())])
 }
@@ -100,7 +100,10 @@ const LITERALS: usize = 3;
 
 /// The evidence for the rules of the profile of `program`.
 fn evidence(needs: &Needs<'_>, program: Option<&AbsPath>) -> Evidence {
-    let shares = needs.shares.iter().filter(|share| program.is_some_and(|program| share.programs.contains(program)));
+    let shares = needs.shares.iter().filter(|share| match program {
+        Some(program) => share.programs.contains(program),
+        None => share.started,
+    });
     let needs = shares.map(|share| &share.needs).next().unwrap_or(needs);
     let asked = needs.files.iter().filter(|_| needs.options.comments);
     asked.map(|need| ((need.pattern.clone(), need.directory), why(need, needs))).collect()

@@ -95,8 +95,13 @@ impl Permissions {
     /// Whether all that is asked is granted.
     #[must_use]
     pub fn allow(self, asked: Self) -> bool {
-        let append = if self.contains(Self::WRITE) { Self::APPEND } else { Self::empty() };
-        (self | append).contains(asked)
+        self.spelled_out().contains(asked)
+    }
+
+    /// With the `a` that belongs to `w`.
+    #[must_use]
+    pub fn spelled_out(self) -> Self {
+        if self.contains(Self::WRITE) { self | Self::APPEND } else { self }
     }
 
     /// `a` beside `w` says nothing, and the parser refuses it.

@@ -5,10 +5,12 @@
 //! no rule for resource limits: `set rlimit` would not permit a change, it would make one when the profile attaches.
 
 mod files;
+mod glob;
 mod mounts;
 pub mod names;
 mod programs;
 mod signals;
+pub mod text;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,8 +29,8 @@ use programs::{Programs, Under};
 /// A profile.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AppArmor {
-    /// The program that it is for.
-    pub attachment: Option<AbsPath>,
+    /// The program that it is for: the file that is executed, of a script the script.
+    pub program: Option<AbsPath>,
     /// File rules, sorted by pattern and kind, one each.
     pub files: Vec<FileRule>,
     /// Family and type of sockets.
@@ -64,7 +66,7 @@ impl AppArmor {
             Self::divided(&programs, &mut gaps)
         };
         this.exec = needs.options.exec;
-        this.attachment = needs.origin.program.cloned();
+        this.program = needs.origin.program.cloned();
         this.deal(&programs, needs, &mut gaps);
         this.gaps = gaps;
         this
@@ -87,7 +89,7 @@ impl AppArmor {
         let mut others = Vec::new();
         for (under, share) in programs.shares() {
             let mut profile = Self::of(&share.needs, gaps);
-            profile.attachment = share.programs.first().map(|program| (*program).clone());
+            profile.program = share.programs.first().map(|program| (*program).clone());
             for rule in &mut profile.files {
                 let targets = share.needs.executions.keys().filter(|execution| rule.pattern.matches(&execution.file));
                 let targets: BTreeSet<_> = targets.filter_map(|execution| programs.under(&execution.program)).collect();

@@ -25,13 +25,13 @@ impl<'n, 'r> Programs<'n, 'r> {
     /// One profile for each share; a single one when nothing is divided, or when it is not known what was started.
     pub(super) fn new(needs: &'n Needs<'r>) -> Self {
         let mut this = Self { profiles: Vec::new(), by_program: BTreeMap::new() };
-        let Some(started) = needs.origin.program else {
+        if !needs.shares.iter().any(|share| share.started) {
             return this;
-        };
+        }
         let mut taken = BTreeSet::new();
         for share in &needs.shares {
             let under = match share.programs.first() {
-                Some(_) if share.programs.contains(started) => Under::Main,
+                Some(_) if share.started => Under::Main,
                 Some(program) => Under::Program(name(program, &mut taken)),
                 None => continue,
             };
