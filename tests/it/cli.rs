@@ -32,6 +32,7 @@ fn help(args: &[&str]) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "the help is as long as it is")]
 fn help_of_the_program() {
     assert_snapshot!(help(&["--help"]), @"
     Learns what a workload needs and writes its least-privilege profiles: seccomp, AppArmor,
