@@ -1,7 +1,6 @@
 //! Arguments about the AppArmor profile.
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-
+use super::words::one_of;
 use crate::infer::{Exec, Globs, Options};
 
 /// The part of the help in which they stand.
@@ -28,14 +27,4 @@ impl AppArmorArgs {
     pub(super) fn options(&self) -> Options {
         Options { globs: self.globs, comments: self.comments, exec: self.exec, ..Options::default() }
     }
-}
-
-fn one_of<T: Copy + Send + Sync>(
-    names: &'static [(T, &'static str, &'static str)],
-) -> impl TypedValueParser<Value = T> {
-    let values = names.iter().map(|(_, name, help)| PossibleValue::new(*name).help(*help));
-    PossibleValuesParser::new(values).try_map(|word| {
-        let found = names.iter().find(|(_, name, _)| *name == word);
-        found.map(|(value, ..)| *value).ok_or_else(|| format!("there is no {word}"))
-    })
 }

@@ -100,6 +100,17 @@ impl Document {
 /// The files that a text may include, by their name below `/etc/apparmor.d`.
 pub type Files = BTreeMap<String, String>;
 
+/// The files that stand in where AppArmor is not installed: summaries of the usual ones.
+#[must_use]
+pub fn shipped() -> Files {
+    const SHIPPED: [(&str, &str); 3] = [
+        ("tunables/global", include_str!("../../../../data/apparmor/tunables/global")),
+        ("abstractions/base", include_str!("../../../../data/apparmor/abstractions/base")),
+        ("abstractions/nameservice", include_str!("../../../../data/apparmor/abstractions/nameservice")),
+    ];
+    SHIPPED.into_iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect()
+}
+
 /// Reads a text, which errors call `name`.
 ///
 /// # Errors

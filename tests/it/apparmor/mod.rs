@@ -1,0 +1,173 @@
+//! AppArmor profiles as the parser and the kernel read them.
+
+mod dfa;
+
+use std::collections::BTreeMap;
+
+use learn::infer::{Exec, Options, infer, outcome};
+use learn::path::AbsPath;
+use learn::policy::apparmor::text::{self, Document, Files};
+use learn::policy::apparmor::{AppArmor, Permissions};
+use learn::policy::{Policy, Verdict};
+use learn::record::Record;
+use learn::render::{Format, ProfileName, Templates};
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::TestRunner;
+
+use crate::parsers::{compile, random};
+use crate::strategies;
+use crate::tool::require;
+use dfa::Dfa;
+
+const MODES: [Exec; 3] = [Exec::Inherit, Exec::Child, Exec::Separate];
+
+/// The profile for `record`.
+pub fn rendered(record: &Record, options: &Options) -> String {
+    let mut text = Vec::new();
+    let format = Format::named("apparmor").unwrap();
+    let name = ProfileName::of(record.program.as_ref().map(AbsPath::file_name));
+    let templates = Templates::new(BTreeMap::new()).unwrap();
+    format.render(infer(record, options), &name, &templates, &mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+fn read(text: &str) -> Document {
+    text::parse("profile", text, &text::shipped()).unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+/// The files that the parser of this machine includes.
+fn installed() -> Files {
+    let mut files = Files::new();
+    for folder in ["tunables", "tunables/home.d", "tunables/multiarch.d", "tunables/xdg-user-dirs.d", "abstractions"] {
+        for entry in std::fs::read_dir(format!("/etc/apparmor.d/{folder}")).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if let Ok(text) = std::fs::read_to_string(&path) {
+                files.insert(path.strip_prefix("/etc/apparmor.d").unwrap().to_str().unwrap().to_owned(), text);
+            }
+        }
+    }
+    files
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn what_is_read_back_says_the_same(record in strategies::record(), fact in strategies::fact()) {
+        for exec in MODES {
+            let options = Options { exec, ..Options::default() };
+            let needs = infer(&record, &options);
+            let written = AppArmor::new(&needs);
+            let text = rendered(&record, &options);
+            let parsed = read(&text);
+            prop_assert_eq!(&parsed.unread, &[]);
+            prop_assert_eq!(parsed.all().count(), 1 + written.programs.len());
+            for (_, fact, outcomes) in record.facts() {
+                let verdict = written.permits(&fact);
+                prop_assert_eq!(parsed.permits(&fact), verdict, "{:?}\n{}", fact, text);
+                let needed = outcome::is_needed(&fact, &outcomes) && written.gaps().is_empty();
+                prop_assert!(!needed || verdict != Verdict::Denied, "{:?}: {:?}\n{}", exec, fact, text);
+            }
+            let (ours, read) = (written.permits(&fact), parsed.permits(&fact));
+            prop_assert!(ours == read || read == Verdict::Unknown, "{:?}: {:?} {:?}\n{}", fact, ours, read, text);
+        }
+    }
+
+    #[test]
+    fn no_text_is_too_odd(text in "[a-z/@{}()\"\\\\,#<>=+ \n*?^\\[\\]-]{0,80}", inside in any::<bool>()) {
+        let text = if inside { format!("profile x {{\n{text}") } else { text };
+        // Refused or read, never a panic; an error tells where.
+        if let Err(error) = text::parse("odd", &text, &text::shipped()) {
+            prop_assert!(error.place.line >= 1 && error.to_string().starts_with("odd:"), "{}", error);
+        }
+    }
+}
+
+#[test]
+fn the_parser_takes_profiles_for_every_program() {
+    let Some(parser) = require("apparmor_parser") else { return };
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..32 {
+        let record = random(&mut runner, &strategies::record());
+        for exec in [Exec::Child, Exec::Separate] {
+            let text = rendered(&record, &Options { exec, ..Options::default() });
+            compile(&parser, &text).unwrap_or_else(|said| panic!("{said}\n{text}"));
+        }
+    }
+}
+
+fn pattern() -> impl Strategy<Value = String> {
+    let piece = select(vec![
+        "/", "/", "/", "a", "b", "ab", ".", "*", "*", "**", "?", "[ab]", "[^a]", "[a-c]", "{a,b}", "{,a}", "{a/,}", "{*,b}",
+        "\\*", "\\?", "\\{", "\\101", "\\x42", "@{PROC}", "@{pid}", "@{HOME}", "@{run}", "-", "+", ",b",
+    ]);
+    let end = select(vec!["", "", "", "/", "/*", "/**", "*", "**", "{,/}", "{,/**}"]);
+    (proptest::collection::vec(piece, 0..6), end).prop_map(|(pieces, end)| format!("/{}{end}", pieces.concat()))
+}
+
+fn rule() -> impl Strategy<Value = String> {
+    let qualifier = select(vec!["", "", "", "owner ", "deny ", "audit deny owner "]);
+    let letters = select(vec!["r", "w", "rw", "a", "k", "l", "m", "mr", "ix", "rix", "rwk", "wl"]);
+    (qualifier, pattern(), letters).prop_map(|(qualifier, pattern, letters)| {
+        // The parser has no way to deny a kind of execution.
+        let letters = if qualifier.contains("deny") { letters.replace("ix", "x") } else { letters.to_owned() };
+        format!("  {qualifier}\"{pattern}\" {letters},\n")
+    })
+}
+
+fn name() -> impl Strategy<Value = Vec<u8>> {
+    let piece = select(vec![
+        "/", "/", "/", "a", "b", "c", "ab", ".", "*", "?", "{", "A", "B", "proc/", "proc/12/", "home/a/", "run/", "-", "+", ",b",
+        "\u{e9}", "var/run/",
+    ]);
+    proptest::collection::vec(piece, 0..7).prop_map(|pieces| {
+        let mut name = format!("/{}", pieces.concat()).into_bytes();
+        // The kernel has no empty names.
+        name.dedup_by(|next, before| *next == b'/' && *before == b'/');
+        name
+    })
+}
+
+#[test]
+fn permissions_are_those_of_the_compiled_profile() {
+    let Some(parser) = require("apparmor_parser") else { return };
+    let files = installed();
+    let mut runner = TestRunner::deterministic();
+    let names: Vec<_> = (0..600).map(|_| random(&mut runner, &name())).collect();
+    let (mut granted, mut compared) = (0, 0);
+    for _ in 0..48 {
+        let rules: String = random(&mut runner, &proptest::collection::vec(rule(), 1..16)).concat();
+        let text = format!("abi <abi/3.0>,\ninclude <tunables/global>\nprofile x {{\n{rules}}}\n");
+        let profile = text::parse("x", &text, &files).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        assert_eq!(profile.unread, [], "{text}");
+        let compiled = compile(&parser, &text).unwrap_or_else(|said| panic!("{said}\n{text}"));
+        let dfa = Dfa::of_files(&compiled);
+        for name in &names {
+            for owner in [true, false] {
+                let (ours, kernels) = (profile.profiles[0].granted(name, owner), dfa.granted(name, owner));
+                compared += 1;
+                granted += usize::from(kernels != Permissions::empty());
+                assert_eq!(ours, kernels, "{} as owner {owner} of\n{text}", name.escape_ascii());
+            }
+        }
+    }
+    println!("{granted} of {compared} names are granted something");
+    assert!(granted > compared / 20 && granted < compared, "both verdicts are compared: {granted} of {compared}");
+}
+
+#[test]
+fn installed_abstractions_are_understood() {
+    if require("apparmor_parser").is_none() {
+        return;
+    }
+    let files = installed();
+    let mut read = 0;
+    for name in files.keys().filter(|name| name.starts_with("abstractions/")) {
+        let text = format!("include <tunables/global>\nprofile x {{\n  include <{name}>\n}}\n");
+        let document = text::parse("x", &text, &files).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(document.unread, [], "{name}");
+        read += 1;
+    }
+    assert!(read > 50, "abstractions are installed");
+}
