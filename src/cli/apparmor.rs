@@ -1,7 +1,8 @@
 //! Arguments about the AppArmor profile.
 
 use super::words::one_of;
-use crate::infer::{Exec, Globs, Options};
+use crate::infer::{self, Globs};
+use crate::policy::apparmor::{Exec, Options};
 
 /// The part of the help in which they stand.
 const HEADING: &str = "AppArmor profile";
@@ -23,8 +24,13 @@ pub struct AppArmorArgs {
 }
 
 impl AppArmorArgs {
-    /// What was asked for.
+    /// What was asked of needs.
+    pub(super) fn needs(&self) -> infer::Options {
+        infer::Options { globs: self.globs, comments: self.comments, shares: self.exec != Exec::Inherit }
+    }
+
+    /// What was asked of the profile.
     pub(super) fn options(&self) -> Options {
-        Options { globs: self.globs, comments: self.comments, exec: self.exec, ..Options::default() }
+        Options { exec: self.exec, ..Options::default() }
     }
 }

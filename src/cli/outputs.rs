@@ -69,8 +69,8 @@ impl Outputs {
             formats: FORMATS.iter().filter(wanted).collect(),
             templates,
             name: args.name.clone(),
-            generality: args.apparmor.options(),
-            options: policy::Options { seccomp: args.seccomp.options()? },
+            generality: args.apparmor.needs(),
+            options: policy::Options { seccomp: args.seccomp.options()?, apparmor: args.apparmor.options() },
         })
     }
 

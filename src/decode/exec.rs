@@ -4,9 +4,7 @@ use super::access;
 use super::scene::{At, Decode, Kept, Scene};
 use super::standing::Standing;
 use crate::event::{Credentials, Inode, Outcome, Resolved, Target, TaskView};
-use crate::fact::{
-    Access, Endpoint, ExecutionFact, Fact, FileFact, Gap, GapKind, NetworkFact, NetworkOperation,
-};
+use crate::fact::{Access, Endpoint, ExecutionFact, Fact, FileFact, Gap, GapKind, NetworkFact, NetworkOperation};
 use crate::path::{AbsPath, to_text};
 
 /// The longest command line that is kept, in bytes.

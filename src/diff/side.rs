@@ -199,7 +199,11 @@ fn mount(rule: &MountRule) -> (String, String) {
         MountOperation::PivotRoot => "pivot_root",
     };
     let source = rule.source.as_deref().map(to_text).unwrap_or_default();
-    let how = format!("type {} of {source} {}", rule.filesystem.as_deref().unwrap_or("any"), rule.options.join(","));
+    let how = format!(
+        "type {} of {source} {}",
+        rule.filesystem.as_deref().map_or_else(|| "any".to_owned(), to_text),
+        rule.options.join(",")
+    );
     (format!("{operation} on {}", rule.target), how)
 }
 

@@ -7,7 +7,6 @@ pub mod caps;
 pub mod files;
 pub mod globs;
 pub mod ids;
-mod options;
 pub mod outcome;
 pub mod risk;
 
@@ -27,7 +26,17 @@ use crate::record::{Evidence, Outcomes, Record, Subject, Usage};
 pub use caps::CapabilityNeed;
 pub use files::FileNeed;
 pub use globs::{Globs, Pattern};
-pub use options::{Abstractions, Container, Exec, Options, PolicyAbi};
+
+/// How far needs reach beyond what was observed, and what else is asked of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Generalisation of paths.
+    pub globs: Globs,
+    /// Whether profiles tell for each file rule why it is there.
+    pub comments: bool,
+    /// Whether the part of each program is told as well ([`Needs::shares`]).
+    pub shares: bool,
+}
 
 /// Why a need is there: the executables that showed it, with when and in which runs.
 pub type Because<'r> = SmallVec<[Cause<'r>; 1]>;
@@ -112,9 +121,9 @@ type Subjects<'r> = [(&'r AbsPath, &'r Subject)];
 pub fn infer<'r>(record: &'r Record, options: &Options) -> Needs<'r> {
     let generaliser = Generaliser::new(record, options.globs);
     let all: Vec<_> = record.subjects.iter().collect();
-    let mut needs = of_subjects(record, options, &generaliser, &all);
-    if options.exec != Exec::Inherit {
-        needs.shares = shares(record, options, &generaliser, &all);
+    let mut needs = of_subjects(record, *options, &generaliser, &all);
+    if options.shares {
+        needs.shares = shares(record, *options, &generaliser, &all);
     }
     needs
 }
@@ -122,7 +131,7 @@ pub fn infer<'r>(record: &'r Record, options: &Options) -> Needs<'r> {
 /// One share for each program, and for each pattern of programs.
 fn shares<'r>(
     record: &'r Record,
-    options: &Options,
+    options: Options,
     generaliser: &Generaliser<'r>,
     all: &Subjects<'r>,
 ) -> Vec<Share<'r>> {
@@ -156,7 +165,7 @@ fn started(record: &Record) -> Option<&AbsPath> {
 
 fn of_subjects<'r>(
     record: &'r Record,
-    options: &Options,
+    options: Options,
     generaliser: &Generaliser<'r>,
     subjects: &Subjects<'r>,
 ) -> Needs<'r> {
@@ -164,7 +173,7 @@ fn of_subjects<'r>(
     let capabilities = caps::of_subjects(subjects);
     Needs {
         origin: origin(record),
-        options: options.clone(),
+        options,
         syscalls: syscalls(subjects),
         files,
         literals,

@@ -9,9 +9,11 @@ use super::ProfileName;
 use super::context::{Header, header};
 use super::escape::{Escaped, Lines, Tail};
 use crate::fact::MountOperation;
-use crate::infer::{Exec, FileNeed, Needs, Pattern};
+use crate::infer::{FileNeed, Needs, Pattern};
 use crate::path::AbsPath;
-use crate::policy::apparmor::{AppArmor, FileRule, MountRule, Peer, Permissions, SignalRule, TraceRule, Transition};
+use crate::policy::apparmor::{
+    AppArmor, Exec, FileRule, MountRule, Options, Peer, Permissions, SignalRule, TraceRule, Transition,
+};
 
 /// What `apparmor.hbs` sees, but for the rules, which are moved into it, since there may be a million.
 #[derive(Serialize)]
@@ -41,24 +43,23 @@ struct Section {
 }
 
 /// What `apparmor.hbs` sees.
-pub(super) fn view(needs: Needs<'_>, name: &ProfileName) -> serde_json::Result<Value> {
-    let policy = AppArmor::new(&needs);
+pub(super) fn view(needs: Needs<'_>, name: &ProfileName, options: &Options) -> serde_json::Result<Value> {
+    let policy = AppArmor::new(&needs, options);
     let names = Names { main: name, exec: policy.exec, of_main: true };
     let mut view = serde_json::to_value(AppArmorView {
         origin: header(&needs, &policy, Escaped::line, &[]),
-        abi: Escaped::fixed(needs.options.abi.name()),
+        abi: Escaped::fixed(options.abi.name()),
     })?;
     let nested = policy.exec == Exec::Child;
-    let evidence = evidence(&needs, None);
-    let main = profile(&names, &policy, Escaped::word(name.as_str()), INDENT, &evidence);
+    let of_programs = policy.programs.iter().map(|(_, program)| evidence(&needs, program.program.as_ref()));
+    let (of_main, of_programs) = (evidence(&needs, None), of_programs.collect::<Vec<_>>());
+    drop(needs);
+    let main = profile(&names, &policy, Escaped::word(name.as_str()), INDENT, &of_main);
     let names = Names { of_main: false, ..names };
-    let others = policy.programs.iter().map(|(short, program)| {
-        let (name, indent) = if nested {
-            (Escaped::word(short), NESTED)
-        } else {
-            (Escaped::word(&names.program(short)), INDENT)
-        };
-        profile(&names, program, name, indent, &self::evidence(&needs, program.program.as_ref()))
+    let others = policy.programs.iter().zip(of_programs).map(|((short, program), evidence)| {
+        let (name, indent) =
+            if nested { (Escaped::word(short), NESTED) } else { (Escaped::word(&names.program(short)), INDENT) };
+        profile(&names, program, name, indent, &evidence)
     });
     let others: Value = others.collect();
     if let Some(fields) = view.as_object_mut() {
@@ -209,7 +210,7 @@ fn mount(to: &mut Lines, rule: &MountRule) {
         MountOperation::PivotRoot => "pivot_root",
     });
     if let Some(filesystem) = &rule.filesystem {
-        to.fixed(" fstype=").quoted(filesystem.as_bytes(), Tail::File);
+        to.fixed(" fstype=").quoted(filesystem, Tail::File);
     }
     if !rule.options.is_empty() {
         to.fixed(" options=(").words(rule.options.iter().copied()).fixed(")");

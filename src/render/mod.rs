@@ -72,8 +72,8 @@ pub const FORMATS: &[Format] = &[
         file: "%.apparmor",
         template: "apparmor.hbs",
         text: include_str!("../../templates/apparmor.hbs"),
-        policy: |needs, _| Box::new(AppArmor::new(needs)),
-        view: |needs, name, _| Ok(apparmor::view(needs, name)?),
+        policy: |needs, options| Box::new(AppArmor::new(needs, &options.apparmor)),
+        view: |needs, name, options| Ok(apparmor::view(needs, name, &options.apparmor)?),
         json: false,
     },
     Format {

@@ -24,7 +24,7 @@ fn sides(record: &Record) -> Vec<Side<'_>> {
     vec![
         Side::of_needs(&needs),
         Side::of_seccomp(&Seccomp::new(&needs)),
-        Side::of_apparmor(&AppArmor::new(&needs)),
+        Side::of_apparmor(&AppArmor::new(&needs, &learn::policy::apparmor::Options::default())),
         Side::of_caps(&Caps::new(&needs)),
     ]
 }

@@ -98,6 +98,11 @@ impl Permissions {
         self.spelled_out().contains(asked)
     }
 
+    /// What the right to execute grants: under the same profile also to map (`ix implies m`, `parser_misc.c`).
+    pub(super) fn of_execution(inherit: bool) -> Self {
+        if inherit { Self::EXECUTE | Self::MAP } else { Self::EXECUTE }
+    }
+
     /// With the `a` that belongs to `w`.
     #[must_use]
     pub fn spelled_out(self) -> Self {
@@ -107,6 +112,20 @@ impl Permissions {
     /// `a` beside `w` says nothing, and the parser refuses it.
     fn normal(self) -> Self {
         if self.contains(Self::WRITE) { self - Self::APPEND } else { self }
+    }
+}
+
+impl FileRule {
+    /// Says what runs when the file is executed, and writes out what that implies.
+    pub(super) fn settle(&mut self, transition: Transition) {
+        let implied = Permissions::of_execution(transition == Transition::Inherit);
+        for set in [&mut self.anybody, &mut self.owner] {
+            if set.contains(Permissions::EXECUTE) {
+                *set |= implied;
+            }
+        }
+        self.owner -= self.anybody;
+        self.transition = transition;
     }
 }
 

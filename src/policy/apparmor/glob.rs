@@ -47,14 +47,21 @@ pub enum BadGlob {
 const DEPTH: usize = 50;
 
 impl Glob {
+    /// Reads a pattern of paths in which variables are replaced already: slashes that follow each other count as one.
+    ///
+    /// # Errors
+    /// See [`BadGlob`].
+    pub fn of_paths(text: &[u8]) -> Result<Self, BadGlob> {
+        Self::new(&single_slashes(text))
+    }
+
     /// Reads a pattern in which variables are replaced already.
     ///
     /// # Errors
     /// See [`BadGlob`].
     pub fn new(text: &[u8]) -> Result<Self, BadGlob> {
-        let text = single_slashes(text);
         let mut at = 0;
-        let glob = sequence(&text, &mut at, 0)?;
+        let glob = sequence(text, &mut at, 0)?;
         if at == text.len() { Ok(glob) } else { Err(BadGlob::Braces) }
     }
 
@@ -107,10 +114,14 @@ impl Node {
     }
 }
 
-/// Slashes that follow each other count as one.
+/// Slashes that follow each other count as one, but for exactly two at the beginning (`filter_slashes()`), which no path
+/// of the kernel has.
 fn single_slashes(text: &[u8]) -> Vec<u8> {
     let mut single = text.to_vec();
     single.dedup_by(|next, before| *next == b'/' && *before == b'/');
+    if text.iter().take_while(|&&byte| byte == b'/').count() == 2 {
+        single.insert(0, b'/');
+    }
     single
 }
 
@@ -246,9 +257,11 @@ mod tests {
             ("/[a-c]x", &["/bx"], &["/dx", "/-x"]),
             ("/[^a-c]x", &["/dx"], &["/ax"]),
             ("/\\*\\101\\x42", &["/*AB"], &["/xAB"]),
-            ("//a//b", &["/a/b"], &["//a//b"]),
+            ("/a//b", &["/a/b"], &["/a//b"]),
+            ("///a", &["/a"], &[]),
+            ("//a", &["//a"], &["/a"]),
         ] {
-            let parsed = Glob::new(glob.as_bytes()).unwrap();
+            let parsed = Glob::of_paths(glob.as_bytes()).unwrap();
             for name in yes {
                 assert!(parsed.matches(name.as_bytes()), "{glob} {name}");
             }

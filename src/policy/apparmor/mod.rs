@@ -8,6 +8,7 @@ mod files;
 mod glob;
 mod mounts;
 pub mod names;
+mod options;
 mod programs;
 mod signals;
 pub mod text;
@@ -17,12 +18,13 @@ use std::sync::Arc;
 
 pub use files::{FileRule, Permissions, Transition};
 pub use mounts::MountRule;
+pub use options::{Abstractions, Container, Exec, Options, PolicyAbi};
 pub use signals::{Peer, RECEIVED, SignalRule, TraceRule};
 
 use super::{Policy, Verdict, caps};
 use crate::fact::{Capability, Fact, Gap, GapKind, NetworkFact};
 use crate::infer::caps::sufficient;
-use crate::infer::{CapabilityNeed, Exec, Needs};
+use crate::infer::{CapabilityNeed, Needs};
 use crate::path::AbsPath;
 use programs::{Programs, Under};
 
@@ -53,7 +55,7 @@ pub struct AppArmor {
 impl AppArmor {
     /// Allows what was observed.
     #[must_use]
-    pub fn new(needs: &Needs<'_>) -> Self {
+    pub fn new(needs: &Needs<'_>, options: &Options) -> Self {
         let programs = Programs::new(needs);
         let mut gaps = BTreeSet::new();
         let mut this = if programs.single() {
@@ -61,11 +63,13 @@ impl AppArmor {
                 let detail = "which program was started is not known: all of them share one profile".to_owned();
                 gaps.insert(Gap { kind: GapKind::Inexpressible, detail });
             }
-            Self::of(needs, &mut gaps)
+            let mut profile = Self::of(needs, &mut gaps);
+            profile.files.iter_mut().for_each(|rule| rule.settle(Transition::Inherit));
+            profile
         } else {
             Self::divided(&programs, &mut gaps)
         };
-        this.exec = needs.options.exec;
+        this.exec = if programs.single() { Exec::Inherit } else { options.exec };
         this.program = needs.origin.program.cloned();
         this.deal(&programs, needs, &mut gaps);
         this.gaps = gaps;
@@ -93,12 +97,12 @@ impl AppArmor {
             for rule in &mut profile.files {
                 let targets = share.needs.executions.keys().filter(|execution| rule.pattern.matches(&execution.file));
                 let targets: BTreeSet<_> = targets.filter_map(|execution| programs.under(&execution.program)).collect();
-                rule.transition = match Vec::from_iter(targets).as_slice() {
+                rule.settle(match Vec::from_iter(targets).as_slice() {
                     [target] if target == under => Transition::Inherit,
                     [Under::Main] => Transition::Main,
                     [Under::Program(name)] => Transition::Program(Arc::clone(name)),
                     _ => Transition::Inherit,
-                };
+                });
             }
             match under {
                 Under::Main => main = Some(profile),
@@ -118,13 +122,13 @@ impl AppArmor {
         let sent = all.iter().flat_map(|(from, needs)| needs.signals.keys().map(move |fact| (*from, *fact)));
         let traced = all.iter().flat_map(|(from, needs)| needs.traces.keys().map(move |fact| (*from, *fact)));
         let mut signals = signals::signals(programs, sent);
-        let mut traces = signals::traces(programs, traced);
+        let mut tracing = signals::traces(programs, traced);
         self.signals = signals.remove(&Under::Main).unwrap_or_default();
-        self.traces = traces.remove(&Under::Main).unwrap_or_default();
+        self.traces = tracing.remove(&Under::Main).unwrap_or_default();
         for (name, profile) in &mut self.programs {
             let under = Under::Program(Arc::clone(name));
             profile.signals = signals.remove(&under).unwrap_or_default();
-            profile.traces = traces.remove(&under).unwrap_or_default();
+            profile.traces = tracing.remove(&under).unwrap_or_default();
         }
     }
 
@@ -165,7 +169,11 @@ impl Policy for AppArmor {
         let profiles = std::iter::once(self).chain(self.programs.iter().map(|(_, profile)| profile));
         let mut verdicts = profiles.map(|profile| profile.allows(fact));
         let first = verdicts.next().unwrap_or(Verdict::Denied);
-        if first == Verdict::Denied { verdicts.find(|verdict| *verdict == Verdict::Allowed).unwrap_or(first) } else { first }
+        if first == Verdict::Denied {
+            verdicts.find(|verdict| *verdict == Verdict::Allowed).unwrap_or(first)
+        } else {
+            first
+        }
     }
 
     fn gaps(&self) -> &BTreeSet<Gap> {
@@ -212,12 +220,12 @@ fn network(fact: &NetworkFact) -> Result<(&'static str, &'static str), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::infer::{Options, infer};
+    use crate::infer::infer;
     use crate::record::Record;
 
     #[test]
     fn an_empty_record_allows_to_be_stopped() {
-        let policy = AppArmor::new(&infer(&Record::default(), &Options::default()));
+        let policy = AppArmor::new(&infer(&Record::default(), &crate::infer::Options::default()), &Options::default());
         assert_eq!(policy.signals.iter().collect::<Vec<_>>(), [&RECEIVED]);
     }
 }

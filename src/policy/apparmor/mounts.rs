@@ -9,8 +9,8 @@ use crate::path::{AbsPath, from_text};
 pub struct MountRule {
     /// What is done.
     pub operation: MountOperation,
-    /// The file system's type.
-    pub filesystem: Option<String>,
+    /// The file system's type, in bytes.
+    pub filesystem: Option<Vec<u8>>,
     /// The options, exactly these.
     pub options: Vec<&'static str>,
     /// The source: an absolute path, which may be a directory, or a plain word, in bytes.
@@ -39,7 +39,7 @@ pub(super) fn rule(fact: &MountFact) -> Result<MountRule, String> {
         MountOperation::Mount => (Some(*flags), given(), filesystem.as_str()),
     };
     let options = compared.map_or_else(|| Some(Vec::new()), names::mount_options).ok_or_else(told)?;
-    let filesystem = Some(filesystem.to_owned()).filter(|name| !name.is_empty());
+    let filesystem = Some(from_text(filesystem).ok_or_else(told)?).filter(|name| !name.is_empty());
     Ok(MountRule { operation: *operation, filesystem, options, source, target: target.clone() })
 }
 
@@ -64,7 +64,11 @@ mod tests {
         let filesystem = "tmpfs".to_owned();
         let rule = rule(&MountFact { operation, source: source.into(), target: path("/m"), filesystem, flags })?;
         let source = rule.source.map(|bytes| String::from_utf8(bytes).unwrap()).unwrap_or_default();
-        Ok(format!("{} {} {source}", rule.options.join(","), rule.filesystem.unwrap_or_default()))
+        Ok(format!(
+            "{} {} {source}",
+            rule.options.join(","),
+            String::from_utf8(rule.filesystem.unwrap_or_default()).unwrap()
+        ))
     }
 
     #[test]

@@ -89,7 +89,13 @@ impl Peer {
 type Dealings<K> = BTreeMap<(Under, Peer, K), (bool, bool)>;
 
 /// Both ends of something that `from` does to `target`.
-fn deal<K: Clone + Ord>(dealings: &mut Dealings<K>, programs: &Programs<'_, '_>, from: &Under, to: &SignalTarget, what: K) {
+fn deal<K: Clone + Ord>(
+    dealings: &mut Dealings<K>,
+    programs: &Programs<'_, '_>,
+    from: &Under,
+    to: &SignalTarget,
+    what: &K,
+) {
     let mut note = |one: &Under, peer: Peer, active: bool, passive: bool| {
         let known = dealings.entry((one.clone(), peer, what.clone())).or_default();
         *known = (known.0 | active, known.1 | passive);
@@ -127,7 +133,7 @@ pub(super) fn signals<'f>(
     let mut dealings = Dealings::<&'static str>::new();
     for (from, fact) in sent {
         if let Some(word) = names::signal(fact.signal) {
-            deal(&mut dealings, programs, from, &fact.to, word);
+            deal(&mut dealings, programs, from, &fact.to, &word);
         }
     }
     let mut words = BTreeMap::<(Under, Peer, bool, bool), BTreeSet<&'static str>>::new();
@@ -148,7 +154,7 @@ pub(super) fn traces<'f>(
 ) -> BTreeMap<Under, BTreeSet<TraceRule>> {
     let mut dealings = Dealings::<bool>::new();
     for (from, fact) in traced {
-        deal(&mut dealings, programs, from, &fact.to, fact.read_only);
+        deal(&mut dealings, programs, from, &fact.to, &fact.read_only);
     }
     let mut rules = BTreeMap::<Under, BTreeSet<TraceRule>>::new();
     for ((one, peer, read_only), (active, passive)) in dealings {

@@ -26,7 +26,7 @@ fn u16_at(bytes: &[u8], at: usize) -> u16 {
 impl Dfa {
     /// The last automaton of a compiled profile, which is that of its files.
     pub fn of_files(compiled: &[u8]) -> Self {
-        let at = compiled.windows(4).rposition(|window| window == MAGIC).expect("an automaton");
+        let at = compiled.windows(4).rposition(|window| window == MAGIC).unwrap();
         let bytes = &compiled[at..];
         let (mut at, end) = (u32_at(bytes, 4) as usize, u32_at(bytes, 8) as usize);
         let mut tables: [Vec<u32>; 9] = Default::default();
@@ -74,8 +74,15 @@ impl Dfa {
             (0x20, Permissions::LOCK),
             (0x40, Permissions::MAP),
         ];
-        let end = name.iter().fold(1, |state, byte| self.step(state, *byte));
-        let accept = self.accept[end] >> if owner { 0 } else { 14 };
-        BITS.iter().filter(|(bit, _)| accept & bit != 0).fold(Permissions::empty(), |all, (_, one)| all | *one)
+        let walk = |from, text: &[u8]| text.iter().fold(from, |state, byte| self.step(state, *byte));
+        let permissions = |state: usize| {
+            let accept = self.accept[state] >> if owner { 0 } else { 14 };
+            BITS.iter().filter(|(bit, _)| accept & bit != 0).fold(Permissions::empty(), |all, (_, one)| all | *one)
+        };
+        let end = walk(1, name);
+        // The right to be a link hangs on the old name as well, which stands behind a NUL (`profile_path_link()`).
+        let linked = permissions(walk(end, b"\0/old"));
+        let all = permissions(end);
+        if linked.contains(Permissions::LINK) { all } else { all - Permissions::LINK }
     }
 }

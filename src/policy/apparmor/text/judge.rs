@@ -7,7 +7,6 @@ use crate::fact::{
     Capability, ExecutionFact, Fact, FileFact, Gap, MountFact, NamespaceFact, NamespaceKind, NetworkFact,
     NetworkOperation, SignalFact, SignalTarget, TraceFact,
 };
-use crate::path::from_text;
 use crate::policy::apparmor::files::Permissions;
 use crate::policy::apparmor::{mounts, names};
 use crate::policy::{Policy, Verdict, caps};
@@ -42,6 +41,13 @@ struct Context<'d> {
     governs_users: bool,
     /// Every profile of the text.
     profiles: Vec<&'d Profile>,
+}
+
+impl Context<'_> {
+    /// Whether a peer may be somebody else than these profiles.
+    fn may_be_foreign(&self, peer: Option<&Names>) -> bool {
+        peer.is_none_or(|peer| !self.profiles.iter().any(|profile| peer.matches(profile.name.as_bytes())))
+    }
 }
 
 /// Whether a rule is about one end of a deed: the rule, the end's word, the test for the peer.
@@ -153,10 +159,10 @@ impl Profile {
 
     fn network(&self, fact: &NetworkFact) -> Verdict {
         let (family, kind) = (names::family(fact.family), names::socket_type(fact.kind));
-        let is = |wanted: &Option<String>, word: Option<&str>| wanted.as_deref().is_none_or(|wanted| Some(wanted) == word);
-        let plain = self.ask(|what| {
-            matches!(what, What::Network { family: of, kind: like } if is(of, family) && is(like, kind))
-        });
+        let is =
+            |wanted: &Option<String>, word: Option<&str>| wanted.as_deref().is_none_or(|wanted| Some(wanted) == word);
+        let plain = self
+            .ask(|what| matches!(what, What::Network { family: of, kind: like } if is(of, family) && is(like, kind)));
         if plain == Verdict::Allowed || fact.family != libc::AF_UNIX {
             return plain;
         }
@@ -199,8 +205,13 @@ impl Profile {
         };
         match to {
             SignalTarget::Outside => match self.ask(|what| about(what, there, &|peer| peer.is_none())) {
-                // What the other one was confined by is not known.
-                Verdict::Denied if self.ask(|what| about(what, there, &|_| true)) == Verdict::Allowed => Verdict::Unknown,
+                // What the other one was confined by is not known, but that it was by none of these.
+                Verdict::Denied
+                    if self.ask(|what| about(what, there, &|peer| context.may_be_foreign(peer)))
+                        == Verdict::Allowed =>
+                {
+                    Verdict::Unknown
+                }
                 verdict => verdict,
             },
             SignalTarget::Itself => Verdict::allowed_if(between(self)),
@@ -240,10 +251,12 @@ impl Profile {
         };
         self.ask(|what| match what {
             What::Mount { operation, filesystems, options, source, target } => {
-                let filesystem = asked.filesystem.as_deref().and_then(from_text).unwrap_or_default();
+                let filesystem = asked.filesystem.as_deref().unwrap_or_default();
                 *operation == asked.operation
-                    && (filesystems.is_empty() || filesystems.iter().any(|names| names.matches(&filesystem)))
-                    && options.as_ref().is_none_or(|options| options.iter().map(String::as_str).eq(sorted(&asked.options)))
+                    && (filesystems.is_empty() || filesystems.iter().any(|names| names.matches(filesystem)))
+                    && options
+                        .as_ref()
+                        .is_none_or(|options| options.iter().map(String::as_str).eq(sorted(&asked.options)))
                     && named(source, asked.source.as_deref().unwrap_or_default())
                     && named(target, asked.target.as_bytes())
             }

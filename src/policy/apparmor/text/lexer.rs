@@ -97,7 +97,7 @@ impl<'t> Lexer<'t> {
 
     fn advance(&mut self, count: usize) {
         let (passed, rest) = self.rest.split_at(count.min(self.rest.len()));
-        self.line += passed.iter().filter(|&&byte| byte == b'\n').count();
+        self.line += passed.split(|&byte| byte == b'\n').count() - 1;
         self.rest = rest;
     }
 

@@ -86,7 +86,8 @@ pub struct Profile {
 impl Profile {
     /// It and every profile within it.
     pub fn all(&self) -> impl Iterator<Item = &Self> {
-        std::iter::once(self).chain(self.children.iter().flat_map(|child| Box::new(child.all()) as Box<dyn Iterator<Item = &Self>>))
+        std::iter::once(self)
+            .chain(self.children.iter().flat_map(|child| Box::new(child.all()) as Box<dyn Iterator<Item = &Self>>))
     }
 }
 
@@ -203,10 +204,13 @@ impl Reader<'_> {
         let below = files.range(folder.clone()..).take_while(|(file, _)| file.starts_with(&folder));
         let found: Vec<_> = match files.get_key_value(name) {
             Some(found) => vec![found],
-            None => below.filter(|(file, _)| file.get(folder.len()..).is_some_and(|rest| !rest.contains('/'))).collect(),
+            None => {
+                below.filter(|(file, _)| file.get(folder.len()..).is_some_and(|rest| !rest.contains('/'))).collect()
+            }
         };
         // An empty folder, such as those for local additions, holds nothing that could be known here.
-        if found.is_empty() && !exists && !name.ends_with(".d") {
+        let for_additions = std::path::Path::new(name).extension().is_some_and(|extension| extension == "d");
+        if found.is_empty() && !exists && !for_additions {
             return Err(lexer.wrong(format!("include <{name}>: there is no such file in /etc/apparmor.d")));
         }
         for (file, text) in found {
@@ -221,12 +225,7 @@ impl Reader<'_> {
     }
 
     /// A profile, whose `{` was just read.
-    fn profile(
-        &mut self,
-        lexer: &mut Lexer<'_>,
-        head: &[Token],
-        within: Option<&str>,
-    ) -> Result<Profile, ParseError> {
+    fn profile(&mut self, lexer: &mut Lexer<'_>, head: &[Token], within: Option<&str>) -> Result<Profile, ParseError> {
         let mut profile = self.head(lexer, head, within)?;
         let outer = self.variables.clone();
         self.variables.set("profile_name", &profile.name);
@@ -253,7 +252,9 @@ impl Reader<'_> {
                     let place = lexer.place();
                     let (words, last) = statement(lexer, first)?;
                     match (words.as_slice(), last) {
-                        ([word, ..], Token::Open) if ["if", "owner", "deny", "audit"].iter().any(|one| word.is(one)) => {
+                        ([word, ..], Token::Open)
+                            if ["if", "owner", "deny", "audit"].iter().any(|one| word.is(one)) =>
+                        {
                             return Err(lexer.wrong("conditions and blocks of rules are not understood"));
                         }
                         (words, Token::Open) => {
@@ -269,7 +270,13 @@ impl Reader<'_> {
         Ok(false)
     }
 
-    fn rule(&mut self, lexer: &Lexer<'_>, place: Place, words: &[Token], profile: &mut Profile) -> Result<(), ParseError> {
+    fn rule(
+        &mut self,
+        lexer: &Lexer<'_>,
+        place: Place,
+        words: &[Token],
+        profile: &mut Profile,
+    ) -> Result<(), ParseError> {
         let via = self.open.first().map(|file| Arc::from(file.as_str()));
         match rules::rule(&self.variables, place, via, words) {
             Ok(rule) => profile.rules.push(rule),
@@ -292,19 +299,23 @@ impl Reader<'_> {
                         return Err(lexer.wrong(format!("{key} without a list")));
                     };
                     if key == "flags" {
-                        flags.extend(list.iter().filter_map(|flag| Some(String::from_utf8_lossy(flag.text()?).into_owned())));
+                        flags.extend(
+                            list.iter().filter_map(|flag| Some(String::from_utf8_lossy(flag.text()?).into_owned())),
+                        );
                     }
                 }
                 Token::Word(word) if word == b"flags" && matches!(rest.peek(), Some(Token::List(_))) => {}
                 Token::List(list) => {
-                    flags.extend(list.iter().filter_map(|flag| Some(String::from_utf8_lossy(flag.text()?).into_owned())));
+                    flags.extend(
+                        list.iter().filter_map(|flag| Some(String::from_utf8_lossy(flag.text()?).into_owned())),
+                    );
                 }
                 word if names.is_empty() && !hat && (word.is("profile") || word.is("hat")) => hat = true,
                 Token::Word(name) | Token::Quoted(name) => names.push(name.strip_prefix(b"^").unwrap_or(name)),
                 _ => return Err(lexer.wrong("a profile's name was expected")),
             }
         }
-        let expanded = |name: &[u8]| self.variables.names(name).map_err(|what| lexer.wrong(what));
+        let expanded = |name: &[u8]| self.variables.paths(name).map_err(|what| lexer.wrong(what));
         let (name, attachment) = match names.as_slice() {
             [name] if hat && !name.starts_with(b"/") => (*name, None),
             [name] if name.starts_with(b"/") || name.starts_with(b"@{") => (*name, Some(expanded(name)?)),

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::files::Permissions;
+use super::Place;
 use super::lexer::Token;
 use super::variables::{Names, Variables};
-use super::Place;
 use crate::fact::{Capability, MountOperation};
 
 /// A rule.
@@ -201,8 +201,15 @@ struct Words<'v> {
 impl Words<'_> {
     fn names(&self, token: &Token) -> Read<Names> {
         match token.text() {
-            Some(text) => self.variables.names(text).map_err(Trouble::Wrong),
+            Some(text) => self.variables.paths(text).map_err(Trouble::Wrong),
             None => wrong(format!("a name was expected instead of `{}`", shown(token))),
+        }
+    }
+
+    fn label(&self, token: &Token) -> Read<Names> {
+        match token.text() {
+            Some(text) => self.variables.labels(text).map_err(Trouble::Wrong),
+            None => wrong(format!("a profile's name was expected instead of `{}`", shown(token))),
         }
     }
 
@@ -290,11 +297,11 @@ impl Words<'_> {
     fn peer(&self, token: Option<&Token>) -> Read<Names> {
         match token {
             Some(Token::List(list)) => match list.as_slice() {
-                [Token::Key(key), name] if key == "label" => self.names(name),
-                [name] => self.names(name),
+                [Token::Key(key), name] if key == "label" => self.label(name),
+                [name] => self.label(name),
                 _ => self.odd(&Token::List(list.clone())),
             },
-            Some(name) => self.names(name),
+            Some(name) => self.label(name),
             None => wrong("peer= without a name"),
         }
     }
@@ -306,7 +313,8 @@ impl Words<'_> {
         while let Some(word) = words.next() {
             match word {
                 Token::Key(key) if matches!(key.as_str(), "fstype" | "vfstype") => {
-                    filesystems = self.values(words.next())?.iter().map(|name| self.names(name)).collect::<Read<_>>()?;
+                    filesystems =
+                        self.values(words.next())?.iter().map(|name| self.names(name)).collect::<Read<_>>()?;
                 }
                 Token::Key(key) if matches!(key.as_str(), "options" | "option") => {
                     if options.replace(self.strings(words.next())?).is_some() {
@@ -315,9 +323,12 @@ impl Words<'_> {
                 }
                 Token::Key(key) if key == "oldroot" => named = words.next().is_some(),
                 Token::Arrow if operation == MountOperation::Mount => {
-                    target = Some(words.next().map_or_else(|| wrong("-> without a mount point"), |name| self.names(name))?);
+                    target =
+                        Some(words.next().map_or_else(|| wrong("-> without a mount point"), |name| self.names(name))?);
                 }
-                Token::Word(text) | Token::Quoted(text) if !matches!(&**text, b"options" | b"option" | b"fstype" | b"in") => {
+                Token::Word(text) | Token::Quoted(text)
+                    if !matches!(&**text, b"options" | b"option" | b"fstype" | b"in") =>
+                {
                     let name = Some(self.names(word)?);
                     let slot = if operation == MountOperation::Mount { &mut source } else { &mut target };
                     if slot.is_some() {
@@ -343,7 +354,8 @@ impl Words<'_> {
     /// `PATH PERMISSIONS [-> NAME]`, or with the permissions first.
     fn file(&self, owner: Option<bool>, words: &[Token]) -> Read<What> {
         let is_path = |token: &Token| {
-            matches!(token, Token::Quoted(_)) || token.text().is_some_and(|text| text.starts_with(b"/") || text.starts_with(b"@{"))
+            matches!(token, Token::Quoted(_))
+                || token.text().is_some_and(|text| text.starts_with(b"/") || text.starts_with(b"@{"))
         };
         let (path, letters, rest) = match words {
             [path, letters @ Token::Word(_), rest @ ..] if is_path(path) => (path, letters, rest),
@@ -386,8 +398,7 @@ impl Words<'_> {
 
 /// The letters of a file rule, and how the file is executed.
 fn permissions(letters: &str) -> Read<(Permissions, Option<String>)> {
-    const MODES: [&str; 14] =
-        ["ix", "ux", "px", "cx", "pix", "cix", "pux", "cux", "Ux", "Px", "Cx", "Pix", "Cix", "x"];
+    const MODES: [&str; 14] = ["ix", "ux", "px", "cx", "pix", "cix", "pux", "cux", "Ux", "Px", "Cx", "Pix", "Cix", "x"];
     let mut permissions = Permissions::empty();
     let mut mode = String::new();
     for letter in letters.chars() {
@@ -413,8 +424,8 @@ fn permissions(letters: &str) -> Read<(Permissions, Option<String>)> {
         return wrong("a rule without permissions");
     }
     let mode = (!mode.is_empty()).then_some(mode);
-    if mode.is_some() {
-        permissions |= Permissions::EXECUTE;
+    if let Some(mode) = &mode {
+        permissions |= Permissions::of_execution(mode == "ix");
     }
     Ok((permissions, mode))
 }

@@ -68,12 +68,22 @@ impl Variables {
         self.0.insert(name.to_owned(), vec![value.as_bytes().to_vec()]);
     }
 
-    /// Everything that `text` stands for.
-    pub(super) fn names(&self, text: &[u8]) -> Result<Names, String> {
+    /// Every path that `text` stands for.
+    pub(super) fn paths(&self, text: &[u8]) -> Result<Names, String> {
+        self.names(text, false)
+    }
+
+    /// Every name of a profile that `text` stands for.
+    pub(super) fn labels(&self, text: &[u8]) -> Result<Names, String> {
+        self.names(text, true)
+    }
+
+    fn names(&self, text: &[u8], labels: bool) -> Result<Names, String> {
+        let read = if labels { Glob::new } else { Glob::of_paths };
         let mut texts = Vec::new();
         self.expand(text, 0, &mut texts)?;
         let shown = || String::from_utf8_lossy(text).into_owned();
-        let globs = texts.iter().map(|text| Glob::new(text)).collect::<Result<_, _>>();
+        let globs = texts.iter().map(|text| read(text)).collect::<Result<_, _>>();
         let globs = globs.map_err(|error| format!("{error} in `{}`", shown()))?;
         Ok(Names { text: shown(), globs })
     }

@@ -1,24 +1,19 @@
-//! What is asked of profiles. Plain choices, here because needs carry them to every format.
+//! What is asked of an AppArmor profile.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::globs::Globs;
+use super::text::Files;
 
-/// How far needs reach beyond what was observed, and what else is asked of profiles.
+/// What is asked of an AppArmor profile.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Generalisation of paths.
-    pub globs: Globs,
-    /// Whether profiles tell for each file rule why it is there.
-    pub comments: bool,
-    /// What executed programs run under.
+    /// What executed programs run under; anything but [`Exec::Inherit`] rests on the shares of the needs.
     pub exec: Exec,
-    /// Which version of AppArmor's policy is written.
+    /// Which version of the policy is written.
     pub abi: PolicyAbi,
-    /// Which abstractions an AppArmor profile may include.
+    /// Which abstractions it may include.
     pub abstractions: Abstractions,
-    /// Whether an AppArmor profile is for a container, and with which rules.
+    /// Whether it is for a container, and with which rules.
     pub container: Option<Container>,
 }
 
@@ -43,7 +38,7 @@ impl Exec {
     ];
 }
 
-/// A version of AppArmor's policy language and of what the kernel mediates.
+/// A version of the policy language and of what the kernel mediates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PolicyAbi {
     /// `abi/3.0`.
@@ -78,7 +73,7 @@ pub struct Abstractions {
     /// Whether each must pay: it is left out when it allows much and covers little.
     pub frugal: bool,
     /// The files that policy includes, by their name below `/etc/apparmor.d`, such as `abstractions/base`.
-    pub files: Arc<BTreeMap<String, String>>,
+    pub files: Arc<Files>,
 }
 
 /// What a profile for a container adds.
