@@ -123,15 +123,6 @@ pub fn parse(name: &str, text: &str, files: &Files) -> Result<Document, ParseErr
     Ok(Document { profiles, ..reader.document })
 }
 
-/// Reads the rules of one abstraction, by its name in `files`, for the profile `profile_name`.
-///
-/// # Errors
-/// Where and why it is no policy, or that it is not there.
-pub(super) fn abstraction(name: &str, files: &Files) -> Result<Document, ParseError> {
-    let text = format!("include <tunables/global>\nprofile abstraction {{\n  include <{name}>\n}}\n");
-    parse(name, &text, files)
-}
-
 struct Reader<'t> {
     files: &'t Files,
     variables: Variables,
