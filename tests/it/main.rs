@@ -16,6 +16,7 @@ mod diff;
 mod enforce;
 mod laws;
 mod layers;
+mod minimize;
 mod nginx;
 mod parsers;
 mod pty;
