@@ -73,7 +73,7 @@ impl Object {
             () if self.groups.iter().any(|&group| who.in_group(group)) => 3,
             () => 0,
         };
-        wanted & !(self.mode >> shift) & 7 == 0
+        (self.mode >> shift) & wanted == wanted
     }
 }
 
@@ -108,12 +108,12 @@ impl Decode for Get {
             return;
         };
         let Some(who) = scene.credentials() else { return };
-        let wanted = flags >> 6 | flags >> 3 | flags;
-        if object.grants(&who, wanted & 7) && !object.grants(&who, READ | WRITE) {
+        let wanted = (flags >> 6 | flags >> 3 | flags) & 7;
+        if object.grants(&who, wanted) && !object.grants(&who, READ | WRITE) {
             let what = format!("use {} of user {}", self.kind.word(), object.users[0]);
             scene.doubtful(Capability::IpcOwner, what, "what is done to it afterwards is not looked at");
         } else {
-            need(scene, self.kind, &object, wanted & 7);
+            need(scene, self.kind, &object, wanted);
         }
     }
 }

@@ -109,7 +109,7 @@ a.sendmsg([b\"x\"], [(1, 2, struct.pack(\"iII\", os.getpid(), 0, 0))])"), with [
         with ["python3"], needs ["CAP_IPC_LOCK"];
     little_memory_locked: call!("ok(c.mlock(ctypes.create_string_buffer(4096), 4096))"), with ["python3"], needs [];
     a_key_given_away: Work {
-        script: r#"keyctl new_session >/dev/null; key=$(keyctl add user a b @s) && keyctl chown $key 33"#,
+        script: "keyctl new_session >/dev/null; key=$(keyctl add user a b @s) && keyctl chown $key 33",
         ..PLAIN
     }, with ["keyctl"], needs ["CAP_SYS_ADMIN"];
     anothers_shared_memory: call!("
