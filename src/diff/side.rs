@@ -188,6 +188,7 @@ fn peer(peer: &Peer) -> String {
         Peer::Main => "the main program".to_owned(),
         Peer::Program(name) => name.to_string(),
         Peer::Workload => "the workload".to_owned(),
+        Peer::Engine => "the container engine".to_owned(),
     }
 }
 

@@ -12,7 +12,8 @@ use crate::fact::MountOperation;
 use crate::infer::{FileNeed, Needs, Pattern};
 use crate::path::AbsPath;
 use crate::policy::apparmor::{
-    AppArmor, Exec, FileRule, MountRule, Options, Peer, Permissions, SignalRule, TraceRule, Transition,
+    AppArmor, Exec, FileRule, Included, MountRule, Options, Peer, Permissions, PolicyAbi, SignalRule, TraceRule,
+    Transition,
 };
 
 /// What `apparmor.hbs` sees, but for the rules, which are moved into it, since there may be a million.
@@ -20,6 +21,8 @@ use crate::policy::apparmor::{
 struct AppArmorView {
     origin: Header,
     abi: Escaped,
+    /// Whether nothing is included.
+    alone: bool,
 }
 
 /// The names that a profile and its rules are written with.
@@ -27,6 +30,7 @@ struct Names<'p> {
     /// That of the main profile.
     main: &'p ProfileName,
     exec: Exec,
+    abi: PolicyAbi,
     /// Whether it is the main one that is written.
     of_main: bool,
 }
@@ -45,10 +49,11 @@ struct Section {
 /// What `apparmor.hbs` sees.
 pub(super) fn view(needs: Needs<'_>, name: &ProfileName, options: &Options) -> serde_json::Result<Value> {
     let policy = AppArmor::new(&needs, options);
-    let names = Names { main: name, exec: policy.exec, of_main: true };
+    let names = Names { main: name, exec: policy.exec, abi: options.abi, of_main: true };
     let mut view = serde_json::to_value(AppArmorView {
         origin: header(&needs, &policy, Escaped::line, &[]),
         abi: Escaped::fixed(options.abi.name()),
+        alone: policy.includes.is_empty() && policy.programs.iter().all(|(_, program)| program.includes.is_empty()),
     })?;
     let nested = policy.exec == Exec::Child;
     let of_programs = policy.programs.iter().map(|(_, program)| evidence(&needs, program.program.as_ref()));
@@ -78,7 +83,9 @@ fn profile(names: &Names<'_>, policy: &AppArmor, name: Escaped, indent: Indent, 
     });
     let program = policy.program.clone().map(Pattern::Literal);
     let program = program.map_or(Value::Null, |path| Escaped::pattern(&path, Tail::File).into());
-    object([("name", name.into()), ("program", program), ("sections", sections.collect())])
+    let flags = policy.container.then(|| Escaped::fixed("attach_disconnected,mediate_deleted").into());
+    let flags = flags.unwrap_or(Value::Null);
+    object([("name", name.into()), ("program", program), ("flags", flags), ("sections", sections.collect())])
 }
 
 fn object(fields: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
@@ -128,13 +135,25 @@ fn why(need: &FileNeed<'_>, needs: &Needs<'_>) -> String {
 }
 
 fn sections(names: &Names<'_>, policy: &AppArmor, indent: Indent, evidence: &Evidence) -> Vec<Section> {
+    let unix = |family: &str| names.abi >= PolicyAbi::V4 && family == "unix";
     let mut sections = vec![
+        abstractions(policy, indent),
+        section("Denied, whatever else allows it", indent, &policy.denies, |to, deny| {
+            to.fixed("deny ").fixed(deny.pattern).fixed(" ").fixed(deny.letters);
+        }),
         section("Capabilities", indent, &policy.capabilities, |to, capability| {
             let word = capability.name().strip_prefix("CAP_").unwrap_or_default().to_ascii_lowercase();
             to.fixed("capability ").word(&word);
         }),
         section("Network: family and type of sockets", indent, &policy.network, |to, (family, kind)| {
-            to.fixed("network ").fixed(family).fixed(" ").fixed(kind);
+            if unix(family) {
+                to.fixed("unix type=").fixed(kind);
+            } else {
+                to.fixed("network ").fixed(family).fixed(" ").fixed(kind);
+            }
+        }),
+        section("User namespaces", indent, policy.user_namespaces.filter(|allowed| *allowed), |to, _| {
+            to.fixed("userns");
         }),
         section(
             "Signals; those received from unconfined processes let init and administrators stop it",
@@ -148,6 +167,26 @@ fn sections(names: &Names<'_>, policy: &AppArmor, indent: Indent, evidence: &Evi
     sections.extend(files(names, &policy.files, indent, evidence));
     sections
 }
+
+/// What each stands for, and how much it allows beyond.
+fn abstractions(policy: &AppArmor, indent: Indent) -> Section {
+    let mut lines = Lines::default();
+    for Included { name, covers, rules, excess, .. } in &policy.includes {
+        let mut broadest: Vec<_> = excess.iter().filter(|rule| !rule.starts_with("signal")).collect();
+        broadest.sort_by_key(|rule| std::cmp::Reverse((rule.matches("**").count(), rule.matches('*').count())));
+        let such = broadest.iter().take(EXAMPLES).map(|rule| rule.as_str()).collect::<Vec<_>>().join("; ");
+        let beyond = match excess.len() {
+            0 => "allows nothing that was not observed but by its patterns".to_owned(),
+            count => format!("{count} of its {rules} rules were not needed, such as {such}"),
+        };
+        lines.fixed(indent).fixed("# covers ").comment(&format!("{covers} rules; {beyond}")).end();
+        lines.fixed(indent).fixed("include <abstractions/").word(name).fixed(">").end();
+    }
+    Section { title: Escaped::fixed("Abstractions"), rules: lines.finish() }
+}
+
+/// How many rules are shown as examples.
+const EXAMPLES: usize = 3;
 
 fn section<T>(
     title: &'static str,
@@ -169,6 +208,7 @@ fn peer(names: &Names<'_>, to: &mut Lines, peer: &Peer) {
         Peer::Own => to.fixed(" peer=@{profile_name}"),
         Peer::Unconfined => to.fixed(" peer=unconfined"),
         Peer::Anybody => to,
+        Peer::Engine => to.fixed(" peer={runc,crun}"),
         Peer::Main => to.fixed(" peer=").word(names.main.as_str()),
         Peer::Program(short) => to.fixed(" peer=").profile(&names.program(short)),
         Peer::Workload => {

@@ -4,6 +4,8 @@
 //! asked for, one for each program. Every rule is for one observed thing; [`RECEIVED`] lists the one exception. There is
 //! no rule for resource limits: `set rlimit` would not permit a change, it would make one when the profile attaches.
 
+pub mod abstractions;
+pub mod denies;
 mod files;
 mod glob;
 mod mounts;
@@ -21,12 +23,18 @@ pub use mounts::MountRule;
 pub use options::{Abstractions, Container, Exec, Options, PolicyAbi};
 pub use signals::{Peer, RECEIVED, SignalRule, TraceRule};
 
+pub use abstractions::Included;
+pub use denies::{DENIES, Deny};
+
 use super::{Policy, Verdict, caps};
-use crate::fact::{Capability, Fact, Gap, GapKind, NetworkFact};
+use crate::fact::{Access, Capability, Fact, Gap, GapKind, NamespaceFact, NamespaceKind, NetworkFact};
 use crate::infer::caps::sufficient;
-use crate::infer::{CapabilityNeed, Needs};
+use crate::infer::{CapabilityNeed, Needs, Pattern};
 use crate::path::AbsPath;
 use programs::{Programs, Under};
+
+/// Family and type of sockets.
+pub type NetworkRule = (&'static str, &'static str);
 
 /// A profile.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,7 +44,15 @@ pub struct AppArmor {
     /// File rules, sorted by pattern and kind, one each.
     pub files: Vec<FileRule>,
     /// Family and type of sockets.
-    pub network: BTreeSet<(&'static str, &'static str)>,
+    pub network: BTreeSet<NetworkRule>,
+    /// Whether user namespaces may be made, where that is governed.
+    pub user_namespaces: Option<bool>,
+    /// The abstractions that it includes; what they grant is in no other rule.
+    pub includes: Vec<Included>,
+    /// What it denies, whatever else it includes.
+    pub denies: Vec<Deny>,
+    /// Whether it is for a container.
+    pub container: bool,
     /// Capabilities.
     pub capabilities: BTreeSet<Capability>,
     /// Signals.
@@ -69,9 +85,24 @@ impl AppArmor {
         } else {
             Self::divided(&programs, &mut gaps)
         };
+        let creates = |needs: &Needs<'_>| needs.namespaces.keys().any(|fact| **fact == USER_NAMESPACE);
+        let created = |needs: &Needs<'_>| (options.abi >= PolicyAbi::V4).then(|| creates(needs));
+        this.user_namespaces = created(programs.main().unwrap_or(needs));
+        for ((_, profile), needs) in this.programs.iter_mut().zip(programs.others()) {
+            profile.user_namespaces = created(needs);
+        }
+        gaps.extend(changed_profile(needs));
         this.exec = if programs.single() { Exec::Inherit } else { options.exec };
         this.program = needs.origin.program.cloned();
         this.deal(&programs, needs, &mut gaps);
+        if let Some(container) = options.container {
+            this.contain(container);
+            this.program = None;
+        }
+        abstractions::include(&mut this, &options.abstractions);
+        for (_, profile) in &mut this.programs {
+            abstractions::include(profile, &options.abstractions);
+        }
         this.gaps = gaps;
         this
     }
@@ -132,8 +163,24 @@ impl AppArmor {
         }
     }
 
-    /// What this one profile says.
+    /// Makes it a container's: nothing attaches it but the engine, which must be able to stop it.
+    fn contain(&mut self, container: Container) {
+        self.container = true;
+        self.signals.insert(SignalRule { peer: Peer::Engine, ..RECEIVED });
+        if container.denies {
+            self.denies = DENIES.into_iter().filter(|deny| deny.spares(&self.files)).collect();
+        }
+        self.programs.iter_mut().for_each(|(_, profile)| profile.contain(container));
+    }
+
+    /// What this one profile says, with the abstractions that it includes.
     fn allows(&self, fact: &Fact) -> Verdict {
+        let own = self.allows_itself(fact);
+        let included = || self.includes.iter().any(|included| included.allows.allows(fact) == Verdict::Allowed);
+        if own == Verdict::Denied && included() { Verdict::Allowed } else { own }
+    }
+
+    fn allows_itself(&self, fact: &Fact) -> Verdict {
         match fact {
             Fact::File(fact) => match Permissions::for_access(fact.access) {
                 asked if asked.is_empty() => Verdict::NotGoverned,
@@ -151,6 +198,7 @@ impl AppArmor {
             Fact::Signal(fact) => Verdict::allowed_if(self.signals.iter().any(|rule| rule.permits(fact))),
             Fact::Trace(fact) => Verdict::allowed_if(self.traces.iter().any(|rule| rule.permits(fact))),
             Fact::Mount(fact) => Verdict::allowed_if(mounts::rule(fact).is_ok_and(|rule| self.mounts.contains(&rule))),
+            Fact::Namespace(USER_NAMESPACE) => self.user_namespaces.map_or(Verdict::NotGoverned, Verdict::allowed_if),
             Fact::Syscall(..) | Fact::Arguments(..) | Fact::Namespace(_) | Fact::Identity(_) | Fact::Limit(_) => {
                 Verdict::NotGoverned
             }
@@ -159,7 +207,8 @@ impl AppArmor {
 
     /// Everything that is granted for `path`, to its owner or to anybody.
     fn granted(&self, path: &AbsPath, directory: bool, owner: bool) -> Permissions {
-        files::granted(&self.files, path, directory, owner)
+        let included = self.includes.iter().map(|included| included.allows.granted_to(path, directory, owner));
+        included.fold(files::granted(&self.files, path, directory, owner), |all, more| all | more)
     }
 }
 
@@ -179,6 +228,25 @@ impl Policy for AppArmor {
     fn gaps(&self) -> &BTreeSet<Gap> {
         &self.gaps
     }
+}
+
+const USER_NAMESPACE: NamespaceFact = NamespaceFact { kind: NamespaceKind::User, joined: false };
+
+/// That the workload changed its profile by itself (`aa_change_profile(2)`): to which one was not recorded.
+fn changed_profile(needs: &Needs<'_>) -> Option<Gap> {
+    let changes = |path: &AbsPath| {
+        let text = path.as_bytes();
+        text.starts_with(b"/proc/") && text.windows(6).any(|window| window == b"/attr/")
+    };
+    let mut paths = needs.files.iter().filter(|need| need.access.contains(Access::WRITE)).flat_map(|need| {
+        let literals = needs.literals.get(&need.pattern).into_iter().flatten().copied();
+        let literal = if let Pattern::Literal(path) = &need.pattern { Some(path) } else { None };
+        literals.chain(literal)
+    });
+    let path = paths.find(|path| changes(path))?;
+    let detail =
+        format!("the workload writes to {path}: to which profile or hat it changes was not recorded, and is refused");
+    Some(Gap { kind: GapKind::Inexpressible, detail })
 }
 
 /// The needed ones, and those that the kernel asks for first: it tries `CAP_DAC_READ_SEARCH` for what that would

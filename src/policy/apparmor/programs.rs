@@ -53,6 +53,16 @@ impl<'n, 'r> Programs<'n, 'r> {
         std::iter::once(Under::Main).chain(others.cloned())
     }
 
+    /// What the main program needs.
+    pub(super) fn main(&self) -> Option<&'n Needs<'r>> {
+        self.shares().find(|(under, _)| **under == Under::Main).map(|(_, share)| &share.needs)
+    }
+
+    /// What each of the others needs, in their order.
+    pub(super) fn others(&self) -> impl Iterator<Item = &'n Needs<'r>> {
+        self.shares().filter(|(under, _)| **under != Under::Main).map(|(_, share)| &share.needs)
+    }
+
     /// Every profile with what its programs need; nothing when there is but one.
     pub(super) fn shares(&self) -> impl Iterator<Item = (&Under, &'n Share<'r>)> {
         self.profiles.iter().map(|(under, share)| (under, *share))

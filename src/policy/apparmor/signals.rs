@@ -22,6 +22,8 @@ pub enum Peer {
     Program(Arc<str>),
     /// Processes under any profile of the workload.
     Workload,
+    /// The runtimes of container engines, where these are confined themselves.
+    Engine,
 }
 
 /// A `signal` rule.
@@ -79,7 +81,8 @@ impl Peer {
     fn may_be(&self, target: &SignalTarget) -> bool {
         match (self, target) {
             (Self::Anybody, SignalTarget::Outside) | (Self::Own, SignalTarget::Itself) => true,
-            (Self::Anybody | Self::Unconfined, _) | (_, SignalTarget::Outside | SignalTarget::Itself) => false,
+            (Self::Anybody | Self::Unconfined | Self::Engine, _)
+            | (_, SignalTarget::Outside | SignalTarget::Itself) => false,
             (_, SignalTarget::Program(_) | SignalTarget::Group) => true,
         }
     }

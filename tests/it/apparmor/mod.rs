@@ -3,14 +3,16 @@
 mod dfa;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use learn::fact::Fact;
 use learn::infer::{self, infer, outcome};
 use learn::path::AbsPath;
+use learn::policy::apparmor::abstractions;
 use learn::policy::apparmor::text::{self, Document, Files};
-use learn::policy::apparmor::{AppArmor, Exec, Options, Permissions};
+use learn::policy::apparmor::{Abstractions, AppArmor, Container, Exec, Options, Permissions, PolicyAbi};
 use learn::policy::{self, Policy, Verdict};
-use learn::record::Record;
+use learn::record::{Record, file};
 use learn::render::{Format, ProfileName, Templates};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -18,12 +20,22 @@ use proptest::test_runner::TestRunner;
 
 use crate::parsers::{compile, random};
 use crate::strategies;
-use crate::tool::require;
+use crate::tool::{require, samples};
 use dfa::Dfa;
 
 const SHARES: infer::Options = infer::Options { globs: infer::Globs::Safe, comments: true, shares: true };
 
-const MODES: [Exec; 3] = [Exec::Inherit, Exec::Child, Exec::Separate];
+/// Everything that can be asked of a profile that the parser of abi 3.0 takes.
+fn options() -> impl Strategy<Value = Options> {
+    let exec = select(vec![Exec::Inherit, Exec::Child, Exec::Separate]);
+    let container = proptest::option::of(any::<bool>().prop_map(|denies| Container { denies }));
+    (exec, 0..3u8, container).prop_map(|(exec, abstractions, container)| {
+        let names = ["base", "nameservice"].map(str::to_owned).to_vec();
+        let names = if abstractions == 0 { Vec::new() } else { names };
+        let abstractions = Abstractions { names, frugal: abstractions == 1, files: text::shipped().into() };
+        Options { exec, container, abstractions, abi: PolicyAbi::V3 }
+    })
+}
 
 /// The profile for `record`.
 pub fn rendered(record: &Record, options: &Options) -> String {
@@ -55,29 +67,26 @@ fn installed() -> Files {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
-    fn what_is_read_back_says_the_same(record in strategies::record(), fact in strategies::fact()) {
-        for exec in MODES {
-            let options = Options { exec, ..Options::default() };
-            let needs = infer(&record, &SHARES);
-            let written = AppArmor::new(&needs, &options);
-            let text = rendered(&record, &options);
-            let parsed = read(&text);
-            prop_assert_eq!(&parsed.unread, &[]);
-            prop_assert_eq!(parsed.all().count(), 1 + written.programs.len());
-            // The root directory cannot be executed.
-            let real = |fact: &Fact| !matches!(fact, Fact::Execution(fact) if fact.file == AbsPath::root());
-            for (_, fact, outcomes) in record.facts().filter(|(_, fact, _)| real(fact)) {
-                let verdict = written.permits(&fact);
-                prop_assert_eq!(parsed.permits(&fact), verdict, "{:?}\n{}", fact, text);
-                let needed = outcome::is_needed(&fact, &outcomes) && written.gaps().is_empty();
-                prop_assert!(!needed || verdict != Verdict::Denied, "{:?}: {:?}\n{}", exec, fact, text);
-            }
-            let (ours, read) = (written.permits(&fact), parsed.permits(&fact));
-            prop_assert!(!real(&fact) || ours == read || read == Verdict::Unknown, "{:?}: {:?} {:?}\n{}", fact, ours, read, text);
+    fn what_is_read_back_says_the_same(record in strategies::record(), fact in strategies::fact(), options in options()) {
+        let needs = infer(&record, &SHARES);
+        let written = AppArmor::new(&needs, &options);
+        let text = rendered(&record, &options);
+        let parsed = read(&text);
+        prop_assert_eq!(&parsed.unread, &[]);
+        prop_assert_eq!(parsed.all().count(), 1 + written.programs.len());
+        // The root directory cannot be executed.
+        let real = |fact: &Fact| !matches!(fact, Fact::Execution(fact) if fact.file == AbsPath::root());
+        for (_, fact, outcomes) in record.facts().filter(|(_, fact, _)| real(fact)) {
+            let verdict = written.permits(&fact);
+            prop_assert_eq!(parsed.permits(&fact), verdict, "{:?}\n{}", fact, text);
+            let needed = outcome::is_needed(&fact, &outcomes) && written.gaps().is_empty();
+            prop_assert!(!needed || verdict != Verdict::Denied, "{:?}: {:?}\n{}", options.exec, fact, text);
         }
+        let (ours, read) = (written.permits(&fact), parsed.permits(&fact));
+        prop_assert!(!real(&fact) || ours == read || read == Verdict::Unknown, "{:?}: {:?} {:?}\n{}", fact, ours, read, text);
     }
 
     #[test]
@@ -91,15 +100,13 @@ proptest! {
 }
 
 #[test]
-fn the_parser_takes_profiles_for_every_program() {
+fn the_parser_takes_whatever_is_asked_for() {
     let Some(parser) = require("apparmor_parser") else { return };
     let mut runner = TestRunner::deterministic();
-    for _ in 0..32 {
+    for _ in 0..64 {
         let record = random(&mut runner, &strategies::record());
-        for exec in [Exec::Child, Exec::Separate] {
-            let text = rendered(&record, &Options { exec, ..Options::default() });
-            compile(&parser, &text).unwrap_or_else(|said| panic!("{said}\n{text}"));
-        }
+        let text = rendered(&record, &random(&mut runner, &options()));
+        compile(&parser, &text).unwrap_or_else(|said| panic!("{said}\n{text}"));
     }
 }
 
@@ -177,4 +184,32 @@ fn installed_abstractions_are_understood() {
         read += 1;
     }
     assert!(read > 50, "abstractions are installed");
+}
+
+#[test]
+fn installed_abstractions_can_be_chosen_from() {
+    let Some(parser) = require("apparmor_parser") else { return };
+    let record = file::read(std::fs::File::open(samples()[0].join("learned.json")).unwrap()).unwrap();
+    let files = Arc::new(installed());
+    let names: Vec<_> = abstractions::names(&files).map(str::to_owned).collect();
+    let chosen = |names, frugal| {
+        let abstractions = Abstractions { names, frugal, files: Arc::clone(&files) };
+        let options = Options { abstractions, ..Options::default() };
+        let text = rendered(&record, &options);
+        compile(&parser, &text).unwrap_or_else(|said| panic!("{said}\n{text}"));
+        let parsed = text::parse("sample", &text, &files).unwrap();
+        let policy = AppArmor::new(&infer(&record, &SHARES), &options);
+        for (_, fact, outcomes) in record.facts().filter(|(_, fact, outcomes)| outcome::is_needed(fact, outcomes)) {
+            assert_ne!(policy.permits(&fact), Verdict::Denied, "{fact:?}");
+            assert_eq!(parsed.permits(&fact), policy.permits(&fact), "{fact:?}, {outcomes:?}\n{text}");
+        }
+        (text, policy.includes)
+    };
+    let (text, includes) = chosen(names, true);
+    let base = includes.iter().find(|included| included.name == "base").unwrap_or_else(|| panic!("{includes:?}"));
+    assert!(base.covers >= 3 && !base.excess.is_empty() && base.excess.len() < base.rules, "{base:?}");
+    assert!(text.contains("  include <abstractions/base>\n") && !text.contains("ld.so.cache"), "{text}");
+    assert!(text.contains(&format!("{} of its {} rules were not needed", base.excess.len(), base.rules)), "{text}");
+    let (text, includes) = chosen(vec!["dconf".to_owned()], false);
+    assert!(includes.is_empty() && text.contains("No abstraction is included"), "it covers nothing: {text}");
 }

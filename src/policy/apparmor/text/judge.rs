@@ -7,6 +7,7 @@ use crate::fact::{
     Capability, ExecutionFact, Fact, FileFact, Gap, MountFact, NamespaceFact, NamespaceKind, NetworkFact,
     NetworkOperation, SignalFact, SignalTarget, TraceFact,
 };
+use crate::path::AbsPath;
 use crate::policy::apparmor::files::Permissions;
 use crate::policy::apparmor::{mounts, names};
 use crate::policy::{Policy, Verdict, caps};
@@ -67,6 +68,18 @@ fn kinds(fact: &Fact) -> &'static [&'static str] {
 }
 
 impl Profile {
+    /// What it says when there is no other profile.
+    pub(in crate::policy::apparmor) fn allows(&self, fact: &Fact) -> Verdict {
+        self.permits(fact, &Context { governs_users: false, profiles: vec![self] })
+    }
+
+    /// Whether sockets of this family and type may be made, whatever is done with them.
+    pub(in crate::policy::apparmor) fn allows_socket(&self, family: &str, kind: &str) -> bool {
+        let is = |wanted: &Option<String>, word: &str| wanted.as_deref().is_none_or(|wanted| wanted == word);
+        self.ask(|what| matches!(what, What::Network { family: of, kind: like } if is(of, family) && is(like, kind)))
+            == Verdict::Allowed
+    }
+
     fn permits(&self, fact: &Fact, context: &Context<'_>) -> Verdict {
         match fact {
             Fact::File(fact) => self.file(fact),
@@ -114,11 +127,16 @@ impl Profile {
         if asked.is_empty() {
             return Verdict::NotGoverned;
         }
-        let mut name = fact.path.as_bytes().to_vec();
-        if fact.directory && name != b"/" {
+        Verdict::allowed_if(self.granted_to(&fact.path, fact.directory, fact.owner).allow(asked))
+    }
+
+    /// The same as [`Self::granted`], by the path of a file or directory.
+    pub(in crate::policy::apparmor) fn granted_to(&self, path: &AbsPath, directory: bool, owner: bool) -> Permissions {
+        let mut name = path.as_bytes().to_vec();
+        if directory && name != b"/" {
             name.push(b'/');
         }
-        Verdict::allowed_if(self.granted(&name, fact.owner).contains(asked.spelled_out()))
+        self.granted(&name, owner)
     }
 
     /// Who owns the file is told by the file fact that comes with it.
@@ -142,7 +160,8 @@ impl Profile {
         by(true).or_else(|| by(false))
     }
 
-    fn capabilities(&self) -> BTreeSet<Capability> {
+    /// The capabilities that it allows.
+    pub(in crate::policy::apparmor) fn capabilities(&self) -> BTreeSet<Capability> {
         let mut sets = [BTreeSet::new(), BTreeSet::new()];
         let [allowed, denied] = &mut sets;
         for rule in &self.rules {
@@ -267,4 +286,143 @@ impl Profile {
 
 fn sorted<'w>(words: &[&'w str]) -> BTreeSet<&'w str> {
     words.iter().copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::{Access, Endpoint, MountOperation};
+    use crate::policy::apparmor::text::{parse, shipped};
+
+    const TEXT: &str = r#"
+        abi <abi/4.0>,
+        include <tunables/global>
+        @{site} = /srv/www /srv/other
+        profile web /usr/sbin/web flags=(attach_disconnected) {
+          include <abstractions/base>
+          include if exists <local/web>
+          capability net_bind_service chown,
+          deny capability chown,
+          network inet stream, # and no other
+          unix (create, bind) type=dgram,
+          unix (connect) type=stream peer=(addr="@x"),
+          signal (send, receive) set=(term hup) peer=web,
+          signal (send) peer=unconfined,
+          ptrace (read) peer=web//helper,
+          mount fstype=(tmpfs, ramfs) options=(rw, nosuid) -> /mnt/{a,b}/,
+          umount,
+          set rlimit nofile <= 1024,
+          change_profile -> other,
+          @{site}/** r,
+          audit deny /srv/www/secret{,/**} rw,
+          owner "/var/lib/we b/*" rwk,
+          /usr/bin/{first,second} px -> elsewhere,
+          /usr/bin/first cx -> helper,
+          rw /run/web.sock,
+          link /a -> /b,
+          ^hat { /hat r, }
+          profile helper {
+            /usr/bin/first mr,
+            ptrace (readby) peer=web,
+          }
+        }
+    "#;
+
+    fn document() -> Document {
+        parse("web", TEXT, &shipped()).unwrap()
+    }
+
+    fn path(text: &str) -> AbsPath {
+        AbsPath::new(text.as_bytes()).unwrap()
+    }
+
+    fn file(name: &str, access: Access, owner: bool) -> Fact {
+        let directory = name.ends_with('/') && name != "/";
+        Fact::File(FileFact { path: path(name.trim_end_matches('/')), access, owner, directory })
+    }
+
+    #[test]
+    fn files_are_granted_as_written() {
+        use Access as A;
+        let document = document();
+        assert_eq!(document.unread, []);
+        for (name, access, owner, verdict) in [
+            ("/srv/www/a/b", A::READ, false, Verdict::Allowed),
+            ("/srv/other/", A::LIST, false, Verdict::Denied),
+            ("/srv/other/x/", A::LIST, false, Verdict::Allowed),
+            ("/srv/www/secret/x", A::READ, true, Verdict::Denied),
+            ("/srv/www/x", A::WRITE, true, Verdict::Denied),
+            ("/var/lib/we b/x", A::READ | A::CREATE | A::LOCK, true, Verdict::Allowed),
+            ("/var/lib/we b/x", A::READ, false, Verdict::Denied),
+            ("/run/web.sock", A::CONNECT, false, Verdict::Allowed),
+            ("/a", A::LINK, false, Verdict::Allowed),
+            ("/hat", A::READ, false, Verdict::Allowed),
+            ("/usr/lib/libc.so.6", A::READ | A::MAP_EXEC, false, Verdict::Allowed),
+            ("/etc/shadow", A::STAT, false, Verdict::NotGoverned),
+        ] {
+            assert_eq!(document.permits(&file(name, access, owner)), verdict, "{name}");
+        }
+        let run = |name: &str| {
+            let (file, program) = (path(name), path(name));
+            document.permits(&Fact::Execution(ExecutionFact { file, program, loader: None, privileged: false }))
+        };
+        assert_eq!(run("/usr/bin/second"), Verdict::Allowed);
+        assert_eq!(run("/usr/bin/third"), Verdict::Denied);
+        let target = |name: &[u8]| match &document.profiles[0].executes(name).unwrap().what {
+            What::File { exec: Some(exec), .. } => exec.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            (target(b"/usr/bin/first").mode.as_str(), target(b"/usr/bin/first").target.unwrap()),
+            ("cx", "helper".into())
+        );
+        assert_eq!(target(b"/usr/bin/second").mode, "px");
+    }
+
+    #[test]
+    fn other_rules_are_followed() {
+        let document = document();
+        let socket = |family, kind, operation| {
+            let (local, remote) = (Endpoint::None, Endpoint::None);
+            document.permits(&Fact::Network(NetworkFact { family, kind, protocol: 0, operation, local, remote }))
+        };
+        use NetworkOperation::{Bind, Connect, Create};
+        assert_eq!(socket(libc::AF_INET, libc::SOCK_STREAM, Connect), Verdict::Allowed);
+        assert_eq!(socket(libc::AF_INET, libc::SOCK_DGRAM, Create), Verdict::Denied);
+        assert_eq!(socket(libc::AF_UNIX, libc::SOCK_DGRAM, Bind), Verdict::Allowed);
+        assert_eq!(socket(libc::AF_UNIX, libc::SOCK_STREAM, Connect), Verdict::Unknown, "hangs on the address");
+        assert_eq!(document.profiles[0].capabilities(), [Capability::NetBindService].into());
+        let signal = |signal, to| document.permits(&Fact::Signal(SignalFact { signal, to }));
+        assert_eq!(signal(libc::SIGTERM, SignalTarget::Itself), Verdict::Allowed);
+        assert_eq!(signal(libc::SIGKILL, SignalTarget::Group), Verdict::Denied);
+        assert_eq!(signal(libc::SIGKILL, SignalTarget::Outside), Verdict::Unknown);
+        let trace = |read_only, to| document.permits(&Fact::Trace(TraceFact { read_only, to }));
+        assert_eq!(trace(true, SignalTarget::Program(path("/x"))), Verdict::Allowed, "both ends say so");
+        assert_eq!(trace(false, SignalTarget::Program(path("/x"))), Verdict::Denied);
+        let mount = |operation, filesystem: &str, target: &str, flags| {
+            let (source, filesystem) = ("none".to_owned(), filesystem.to_owned());
+            document.permits(&Fact::Mount(MountFact { operation, source, target: path(target), filesystem, flags }))
+        };
+        assert_eq!(mount(MountOperation::Mount, "tmpfs", "/mnt/a", libc::MS_NOSUID), Verdict::Allowed);
+        assert_eq!(mount(MountOperation::Mount, "tmpfs", "/mnt/a", 0), Verdict::Denied, "exactly these options");
+        assert_eq!(mount(MountOperation::Mount, "ext4", "/mnt/a", libc::MS_NOSUID), Verdict::Denied);
+        assert_eq!(mount(MountOperation::Umount, "", "/anywhere", 0), Verdict::Allowed);
+        let made = Fact::Namespace(NamespaceFact { kind: NamespaceKind::User, joined: false });
+        assert_eq!(document.permits(&made), Verdict::Denied, "abi 4.0 governs it");
+    }
+
+    #[test]
+    fn what_is_not_understood_leaves_the_matter_open() {
+        let document = parse("x", "profile x {\n /a r,\n mount options in (ro) /x -> /y,\n}", &shipped()).unwrap();
+        assert_eq!((document.unread[0].place.to_string(), document.unread[0].kind.as_str()), ("x:3".into(), "mount"));
+        let mount = MountFact {
+            operation: MountOperation::Mount,
+            source: "/x".into(),
+            target: path("/y"),
+            filesystem: String::new(),
+            flags: libc::MS_BIND,
+        };
+        assert_eq!(document.permits(&Fact::Mount(mount)), Verdict::Unknown);
+        assert_eq!(document.permits(&file("/b", Access::READ, true)), Verdict::Denied);
+    }
 }

@@ -335,3 +335,45 @@ fn statement(lexer: &mut Lexer<'_>, first: Token) -> Result<(Vec<Token>, Token),
     }
     Err(lexer.wrong("the text ends within a rule"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_tell_their_place() {
+        for (text, error) in [
+            ("profile x {\n  /a r", "t:2: the text ends within a rule"),
+            ("profile x {\n  /a r,\n", "t:3: profile x has no end"),
+            ("profile x {\n  /a r\n}", "t:3: a rule without the comma that ends it"),
+            ("profile x {\n  /a rq,\n}", "t:2: `rq` are no permissions of a file"),
+            ("profile x {\n  /{a r,\n}", "t:2: braces that do not match in `/{a`"),
+            ("profile x {\n  \"/a r,\n}", "t:2: a quote that does not end"),
+            ("profile x {\n  @{NOPE}/a r,\n}", "t:2: @{NOPE} is not known"),
+            ("profile x {\n  capability fly,\n}", "t:2: no capability is named `fly`"),
+            (
+                "profile x {\n  include <abstractions/nope>\n}",
+                "t:2: include <abstractions/nope>: there is no such file in /etc/apparmor.d",
+            ),
+            ("@{A} = @{A}\nprofile x {\n  @{A} r,\n}", "t:3: @{A} stands for itself"),
+            ("/a r,", "t:1: a rule outside of a profile"),
+            ("profile x {\n  if defined $a {\n", "t:2: conditions and blocks of rules are not understood"),
+        ] {
+            assert_eq!(parse("t", text, &Files::new()).unwrap_err().to_string(), error);
+        }
+        let files = Files::from([("a".into(), "/x r,\ninclude <a>\n".into())]);
+        let error = parse("t", "profile x {\n include <a>\n}", &files).unwrap_err();
+        assert_eq!(error.to_string(), "a:2: include <a>: files include each other");
+    }
+
+    #[test]
+    fn heads_are_read_in_every_form() {
+        let text = "/bin/a { }\n\"/bin/b c\" flags=(complain) { }\nprofile d /bin/{d,e} flags=(a, b) { ^hat { } profile f { } }";
+        let document = parse("t", text, &Files::new()).unwrap();
+        let names: Vec<_> = document.all().map(|profile| profile.name.as_str()).collect();
+        assert_eq!(names, ["/bin/a", "/bin/b c", "d", "d//hat", "d//f"]);
+        assert!(document.profiles[0].attachment.as_ref().is_some_and(|names| names.matches(b"/bin/a")));
+        assert!(document.profiles[2].attachment.as_ref().is_some_and(|names| names.matches(b"/bin/e")));
+        assert_eq!(document.profiles[2].flags.len(), 2);
+    }
+}

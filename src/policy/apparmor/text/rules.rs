@@ -1,6 +1,7 @@
 //! Single rules.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use super::super::files::Permissions;
@@ -20,6 +21,8 @@ pub struct Rule {
     pub deny: bool,
     /// What it is about.
     pub what: What,
+    /// Its words.
+    text: String,
 }
 
 /// What a rule is about. An empty set and a missing name mean all.
@@ -103,6 +106,20 @@ pub struct Exec {
     pub target: Option<String>,
 }
 
+impl Rule {
+    /// Whether a file that is executed by it runs under the same profile.
+    #[must_use]
+    pub fn inherits(&self) -> bool {
+        matches!(&self.what, What::File { exec: Some(Exec { mode, .. }), .. } if mode == "ix")
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.text)
+    }
+}
+
 /// Why words are no rule.
 pub(super) enum Trouble {
     /// The parser would refuse them.
@@ -124,7 +141,7 @@ fn string(token: &Token) -> String {
 /// Reads a rule.
 pub(super) fn rule(variables: &Variables, place: Place, via: Option<Arc<str>>, words: &[Token]) -> Read<Rule> {
     let (mut deny, mut owner) = (false, None);
-    let mut words = words;
+    let (all, mut words) = (words, words);
     while let Some((first, rest)) = words.split_first() {
         match first {
             Token::Word(word) if matches!(&**word, b"audit" | b"quiet" | b"allow") => {}
@@ -164,7 +181,7 @@ pub(super) fn rule(variables: &Variables, place: Place, via: Option<Arc<str>>, w
     if owner.is_some() && !matches!(what, What::File { .. }) {
         return wrong("only rules about files are for their owners");
     }
-    Ok(Rule { place, via, deny, what })
+    Ok(Rule { place, via, deny, what, text: all.iter().map(shown).collect::<Vec<_>>().join(" ").replace("= ", "=") })
 }
 
 fn shown(token: &Token) -> String {
