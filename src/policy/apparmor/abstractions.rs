@@ -165,7 +165,7 @@ fn left(rule: &FileRule, allows: &Profile) -> (Permissions, Permissions) {
 }
 
 /// Every name that a rule is about; of numbers the shortest and the longest. `None` when that proves nothing.
-fn tried(rule: &FileRule) -> Option<Vec<Vec<u8>>> {
+pub(super) fn tried(rule: &FileRule) -> Option<Vec<Vec<u8>>> {
     let mut names = match &rule.pattern {
         Pattern::Literal(path) => vec![path.as_bytes().to_vec()],
         Pattern::General(pieces) => {

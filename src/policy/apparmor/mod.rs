@@ -75,7 +75,7 @@ impl AppArmor {
         let programs = Programs::new(needs);
         let mut gaps = BTreeSet::new();
         let mut this = if programs.single() {
-            if !needs.shares.is_empty() {
+            if needs.shares.len() > 1 {
                 let detail = "which program was started is not known: all of them share one profile".to_owned();
                 gaps.insert(Gap { kind: GapKind::Inexpressible, detail });
             }
