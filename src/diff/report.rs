@@ -32,6 +32,8 @@ pub struct Report {
     pub total: usize,
     /// How many of them are findings: not accepted, and at or above the threshold.
     pub findings: usize,
+    /// How many are accepted.
+    pub accepted_total: usize,
     /// How many of each level are not accepted.
     pub levels: BTreeMap<&'static str, usize>,
     /// How many of each kind are not accepted.
@@ -115,6 +117,7 @@ impl Report {
             new: new.to_owned(),
             total: changes.len(),
             findings: 0,
+            accepted_total: 0,
             levels: BTreeMap::new(),
             kinds: BTreeMap::new(),
             changes: Vec::new(),
@@ -124,7 +127,9 @@ impl Report {
         };
         for change in changes {
             let reason = accept.reason(change);
-            if reason.is_none() {
+            if reason.is_some() {
+                report.accepted_total += 1;
+            } else {
                 *report.levels.entry(change.level.name()).or_default() += 1;
                 *report.kinds.entry(change.item.kind.name()).or_default() += 1;
                 report.findings += usize::from(threshold.reached(change.item.kind, change.level));

@@ -35,8 +35,8 @@ pub fn markdown(report: &Report) -> String {
         section(&mut out, &title, &of_level, report.count(level));
     }
     if !report.accepted.is_empty() {
-        let title = format!("\n<details><summary>{} accepted</summary>\n\n", report.accepted.len());
-        section(&mut out, &title, &report.accepted.iter().collect::<Vec<_>>(), report.accepted.len());
+        let title = format!("\n<details><summary>{} accepted</summary>\n\n", report.accepted_total);
+        section(&mut out, &title, &report.accepted.iter().collect::<Vec<_>>(), report.accepted_total);
     }
     out
 }
@@ -45,7 +45,7 @@ fn summary(out: &mut String, report: &Report) {
     let levels = Level::ALL.iter().filter(|level| report.count(**level) > 0);
     let levels = levels.map(|level| format!("**{} {}**", report.count(*level), level.name())).collect::<Vec<_>>();
     let kinds = report.kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>();
-    let accepted = report.accepted.len();
+    let accepted = report.accepted_total;
     let told = if levels.is_empty() { "Nothing that is not accepted".to_owned() } else { levels.join(", ") };
     let counts = [kinds, vec![format!("{accepted} accepted")]].concat().join(", ");
     let _ = writeln!(
