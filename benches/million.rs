@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let path = format!("/srv/mirror/{:02x}/package-{spread:08x}/usr/share/doc/file-{number}.txt", spread >> 24);
         let fact =
             FileFact { path: AbsPath::new(path.as_bytes())?, access: Access::READ, owner: false, directory: false };
-        let moment = Moment { run: RunId(1), at_ms: 1_700_000_000_000 + u64::from(number) };
+        let moment = Moment { run: RunId(1), at_ms: 1_700_000_000_000 + u64::from(number), by: None };
         record.absorb(&program, Fact::File(fact), Outcome::Returned(3), moment);
     }
     step("absorb")?;

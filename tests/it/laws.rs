@@ -54,7 +54,7 @@ fn alone(fact: &Fact, outcome: Outcome) -> Record {
 
 fn with(record: &mut Record, fact: &Fact, outcome: Outcome) {
     let subject = AbsPath::new(b"/bin/a").unwrap();
-    let moment = Moment { run: RunId(1), at_ms: 1 };
+    let moment = Moment { run: RunId(1), at_ms: 1, by: None };
     if let Fact::Arguments(abi, call, _) = fact {
         record.absorb(&subject, Fact::Syscall(*abi, call.clone()), outcome, moment);
     }

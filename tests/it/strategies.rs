@@ -8,7 +8,7 @@ use learn::fact::{
     Operation, SignalFact, SignalTarget, TraceFact,
 };
 use learn::path::{AbsPath, to_text};
-use learn::record::{Invocation, Moment, Record, Run, RunId};
+use learn::record::{Caller, Invocation, Moment, Record, Run, RunId};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -207,7 +207,8 @@ pub fn fact() -> impl Strategy<Value = Fact> {
 }
 
 fn moment() -> impl Strategy<Value = Moment> {
-    (0..3u64, 0..100u64).prop_map(|(run, at_ms)| Moment { run: RunId(run), at_ms })
+    let caller = option::of((1..9u32).prop_map(|id| Caller(id.try_into().unwrap())));
+    (0..3u64, 0..100u64, caller).prop_map(|(run, at_ms, by)| Moment { run: RunId(run), at_ms, by })
 }
 
 fn run() -> impl Strategy<Value = Run> {
@@ -250,7 +251,7 @@ pub fn record() -> impl Strategy<Value = Record> {
                 record.absorb(&subject, fact, outcome, moment);
             }
             for (subject, word, moment) in invocations {
-                record.invoked(&subject, Invocation { chain: Vec::new(), command: vec![word] }, moment);
+                record.invoked(&subject, Invocation::new(Vec::new(), vec![word]), moment);
             }
             for (subject, run, count) in counts {
                 for used in record
