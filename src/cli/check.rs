@@ -105,7 +105,10 @@ pub(super) fn run(args: &CheckArgs) -> Result<Exit> {
     let items = match &args.record {
         Some(path) => match Input::read(path, &host)? {
             Input::Record(new) => of_record(&base, &new)?,
-            Input::Policies(_) => bail!("{} is a policy, not a record", path.display()),
+            Input::Policies(policies) => {
+                let names = policies.iter().map(Policy::name).collect::<Vec<_>>();
+                bail!("{} is a {}, not a record", path.display(), names.join(" and a "))
+            }
         },
         None => of_run(&base, &args.workload)?,
     };

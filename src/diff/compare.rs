@@ -75,11 +75,24 @@ pub fn compare<'r>(old: &Side<'r>, new: &Side<'r>) -> Vec<Change<'r>> {
     }
     changes.extend(added.into_iter().map(|(item, parts)| gained(item, Direction::Added, parts)));
     changes.extend(removed.into_iter().map(|(item, parts)| lost(item, Direction::Removed, parts)));
+    for change in changes.iter_mut().filter(|change| change.item.kind == Kind::File) {
+        let program = Item { kind: Kind::Program, name: change.item.name.clone() };
+        if matches!(change.direction, Direction::Added | Direction::Widened) && new.items.contains_key(&program) {
+            (change.level, change.why) = beside_program(change);
+        }
+    }
     changes.sort_by(|one, other| {
         let key = |change: &Change<'_>| (Reverse(change.level), change.direction);
         key(one).cmp(&key(other)).then_with(|| one.item.cmp(&other.item)).then_with(|| one.from.cmp(&other.from))
     });
     changes
+}
+
+/// The grade of a file that is told as a program as well.
+fn beside_program(change: &Change<'_>) -> Grade {
+    let rest = change.parts.iter().filter(|part| !matches!(part.as_ref(), "exec" | "map-exec"));
+    let grades = rest.map(|part| grade(Kind::File, &change.item.name, part));
+    grades.max_by_key(|(level, _)| *level).unwrap_or((Level::Low, "is told as a program"))
 }
 
 type Items<'s, 'r> = BTreeMap<&'s Item, Parts<'r>>;
@@ -218,14 +231,10 @@ fn moved_parts<'r>(
     (before, fewer): (&Parts<'r>, &mut Parts<'r>),
     (now, more): (&Parts<'r>, &mut Parts<'r>),
 ) {
-    let names = |parts: &Parts<'r>| parts.keys().cloned().collect::<Vec<_>>();
-    let (came, went) = (names(more), names(fewer));
-    let texts = |names: &'_ [Part]| -> Vec<String> { names.iter().map(ToString::to_string).collect() };
-    let (came, went, old, new) = (texts(&came), texts(&went), texts(&names(before)), texts(&names(now)));
-    fn strs(names: &[String]) -> Vec<&str> {
-        names.iter().map(String::as_str).collect()
-    }
-    for group in alike(&strs(&came), &strs(&went), || strs(&old), || strs(&new)) {
+    let names = |parts: &Parts<'r>| parts.keys().map(ToString::to_string).collect::<Vec<_>>();
+    let all = [names(more), names(fewer), names(before), names(now)];
+    let [came, went, old, new] = all.each_ref().map(|names| names.iter().map(String::as_str).collect::<Vec<_>>());
+    for group in alike(&came, &went, || old.clone(), || new.clone()) {
         for &(from, to) in &group.pairs {
             let level = grade(item.kind, &item.name, to).0;
             let Some((part, because)) = now.get_key_value(to).filter(|_| grade(item.kind, &item.name, from).0 == level)

@@ -174,8 +174,7 @@ impl Reach<'_> {
 /// Whether an argument of which `one` holds is one of which `other` holds.
 fn implies(one: Condition, other: Condition) -> bool {
     let exact = match one.test {
-        Test::Equal(value) => Some(value),
-        Test::MaskedEqual { mask: u64::MAX, value } => Some(value),
+        Test::Equal(value) | Test::MaskedEqual { mask: u64::MAX, value } => Some(value),
         _ => None,
     };
     one.index == other.index && (one == other || exact.is_some_and(|value| other.test.holds(value)))

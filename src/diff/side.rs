@@ -1,6 +1,6 @@
 //! One side of a comparison: everything that a record needs, or that a policy allows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{Item, Kind, Part, seccomp, words};
 use crate::fact::{Access, MountOperation, NetworkFact};
@@ -81,14 +81,10 @@ impl<'r> Side<'r> {
     }
 
     fn files(&mut self, needs: &Needs<'r>) {
-        // Programs are told as such.
-        let programs: BTreeSet<_> = needs.executions.keys().flat_map(|fact| [&fact.file, &fact.program]).collect();
         for need in &needs.files {
-            let program = matches!(&need.pattern, Pattern::Literal(path) if programs.contains(path));
             for name in names(need, needs) {
-                let told = if program { Access::EXEC | Access::MAP_EXEC } else { Access::empty() };
                 for (access, word) in Access::NAMES {
-                    if need.access.difference(told).contains(access) {
+                    if need.access.contains(access) {
                         self.add(Kind::File, name.as_str(), word, &need.because);
                     }
                 }

@@ -11,6 +11,7 @@
 mod bpf;
 mod caps;
 mod check;
+mod ci;
 mod cli;
 mod diff;
 mod enforce;
@@ -19,6 +20,7 @@ mod layers;
 mod nginx;
 mod parsers;
 mod pty;
+mod releases;
 mod render;
 mod strategies;
 mod support;

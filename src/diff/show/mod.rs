@@ -9,6 +9,8 @@ pub use sarif::sarif;
 pub use text::text;
 
 use super::report::{Shown, Witness};
+use std::borrow::Cow;
+
 use super::{Direction, Kind, Report};
 use crate::abi::Abi;
 
@@ -20,6 +22,9 @@ pub fn json(report: &Report) -> serde_json::Result<String> {
     serde_json::to_string_pretty(report).map(|text| text + "\n")
 }
 
+/// How many parts of one difference are shown in its line.
+const PARTS: usize = 8;
+
 /// What changed, in one line without its reason. Not yet made harmless.
 fn headline(shown: &Shown) -> String {
     format!("{} {} {}", shown.change.name(), shown.kind.name(), item(shown))
@@ -29,7 +34,13 @@ fn headline(shown: &Shown) -> String {
 fn item(shown: &Shown) -> String {
     // That a call is one of the machine's own ABI goes without saying.
     let own = |part: &&String| shown.kind != Kind::Syscall || part.as_str() != Abi::native().name();
-    let parts = shown.parts.iter().filter(own).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let mut parts: Vec<_> = shown.parts.iter().filter(own).map(|part| Cow::Borrowed(part.as_str())).collect();
+    let more = shown.more_parts + parts.len().saturating_sub(PARTS);
+    parts.truncate(PARTS);
+    if more > 0 {
+        parts.push(format!("and {more} more").into());
+    }
+    let parts = parts.join(", ");
     let in_parts = shown.change == Direction::Changed || shown.kind.has_names_in_parts();
     match &shown.from {
         Some(from) if in_parts => format!("{} ({from} -> {parts})", shown.item),

@@ -48,9 +48,10 @@ pub fn text(report: &Report, color: bool) -> String {
     if !report.notes.is_empty() {
         out.push('\n');
     }
-    for note in &report.notes {
+    for note in report.notes.iter().take(LINES) {
         let _ = writeln!(out, "note: {}", visible(note));
     }
+    more(&mut out, report.notes.len(), report.notes.len().min(LINES));
     out
 }
 
