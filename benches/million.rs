@@ -11,6 +11,7 @@ use learn::event::Outcome;
 use learn::fact::{Access, Fact, FileFact};
 use learn::infer::{Options, infer};
 use learn::path::AbsPath;
+use learn::policy;
 use learn::record::{Moment, Record, RunId, file};
 use learn::render::{FORMATS, ProfileName, Templates};
 
@@ -51,7 +52,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     step("read")?;
     let (name, templates) = (ProfileName::of(None), Templates::new([].into())?);
     for format in FORMATS {
-        format.render(infer(&record, &Options::default()), &name, &templates, &mut sink())?;
+        format.render(
+            infer(&record, &Options::default()),
+            &policy::Options::default(),
+            &name,
+            &templates,
+            &mut sink(),
+        )?;
         step(&format!("render {}", format.name))?;
     }
     Ok(())

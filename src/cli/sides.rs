@@ -8,10 +8,10 @@ use anyhow::{Context, Result, bail};
 use bstr::ByteSlice;
 
 use super::folder::RECORD;
-use crate::diff::Side;
+use crate::diff::{Side, compare};
 use crate::infer::Needs;
 use crate::policy::caps::Caps;
-use crate::policy::seccomp::{Host, Seccomp};
+use crate::policy::seccomp::{Derived, Host, Options, Seccomp};
 use crate::record::{Record, file};
 
 /// What was read.
@@ -125,11 +125,12 @@ impl Policy {
         }
     }
 
-    /// The policy of the same kind for these needs.
-    pub(super) fn of_needs(&self, needs: &Needs<'_>) -> Self {
+    /// The policies of the same kind for these needs: what a profile was asked to be besides is not told by it.
+    fn of_needs(&self, needs: &Needs<'_>) -> Vec<Self> {
+        let seccomp = |options: &Options| Self::Seccomp(Derived::new(needs, options).profile);
         match self {
-            Self::Seccomp(_) => Self::Seccomp(Seccomp::new(needs)),
-            Self::Caps(_) => Self::Caps(Caps::new(needs)),
+            Self::Seccomp(_) => vec![seccomp(&Options::default()), seccomp(&Options::exact())],
+            Self::Caps(_) => vec![Self::Caps(Caps::new(needs))],
         }
     }
 
@@ -142,9 +143,11 @@ impl Policy {
         }
     }
 
-    /// What it allows, and what a policy of the same kind would for these needs, with who showed it.
+    /// What it allows, and what the nearest policy of the same kind would for these needs, with who showed it.
     pub(super) fn beside<'r>(&self, needs: &Needs<'r>) -> (Side<'r>, Side<'r>) {
-        let (own, other) = Self::sides(self, &self.of_needs(needs)).unwrap_or_default();
+        let made = self.of_needs(needs).into_iter().filter_map(|made| Self::sides(self, &made));
+        let nearest = made.min_by_key(|(own, other)| compare(own, other).len());
+        let (own, other) = nearest.unwrap_or_default();
         (own, other.witnessed(needs))
     }
 }

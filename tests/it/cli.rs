@@ -32,6 +32,7 @@ fn help(args: &[&str]) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "the help is as long as it is")]
 fn help_of_the_program() {
     assert_snapshot!(help(&["--help"]), @"
     Learns what a workload needs and writes its least-privilege profiles: seccomp, AppArmor,
@@ -111,6 +112,45 @@ fn help_of_the_program() {
       -V, --version
               Print version
 
+    Seccomp profile:
+          --target <READER>
+              Who is to read it; what that one would drop or refuse is an error
+
+              Possible values:
+              - oci:        linux.seccomp of the OCI runtime-spec: runc, crun, youki
+              - docker:     docker run --security-opt seccomp=FILE; with comments
+              - podman:     podman run --security-opt seccomp=FILE; with comments
+              - containerd: ctr run --seccomp-profile FILE
+              - kubernetes: seccompProfile.localhostProfile, by containerd or CRI-O
+              - crun-raw:   crun's annotation run.oci.seccomp_bpf_data: compiled, for this machine's ABI
+              
+              [default: oci]
+
+          --runtime <LIST>
+              Container runtimes under which the workload is to start, separated by commas: their own
+              calls are added and listed apart
+
+              Possible values:
+              - runc: of Docker, containerd and Kubernetes
+              - crun: of Podman
+              - none: no runtime: exactly what was seen
+              
+              [default: runc,crun]
+
+          --no-new-privs
+              The workload is always started with `no_new_privs`: runtimes need fewer calls then
+
+          --errno <WHAT>
+              What happens to a call that is not allowed
+
+              Possible values:
+              - eperm:  it fails with EPERM
+              - enosys: it fails with ENOSYS, as if the kernel did not have it
+              - kill:   the process ends
+              - log:    it is made and logged: a profile that only tells
+              
+              [default: eperm]
+
     AppArmor profile:
           --globs <DEGREE>
               How far paths are generalised
@@ -173,6 +213,45 @@ fn help_of_render() {
 
       -h, --help
               Print help (see a summary with '-h')
+
+    Seccomp profile:
+          --target <READER>
+              Who is to read it; what that one would drop or refuse is an error
+
+              Possible values:
+              - oci:        linux.seccomp of the OCI runtime-spec: runc, crun, youki
+              - docker:     docker run --security-opt seccomp=FILE; with comments
+              - podman:     podman run --security-opt seccomp=FILE; with comments
+              - containerd: ctr run --seccomp-profile FILE
+              - kubernetes: seccompProfile.localhostProfile, by containerd or CRI-O
+              - crun-raw:   crun's annotation run.oci.seccomp_bpf_data: compiled, for this machine's ABI
+              
+              [default: oci]
+
+          --runtime <LIST>
+              Container runtimes under which the workload is to start, separated by commas: their own
+              calls are added and listed apart
+
+              Possible values:
+              - runc: of Docker, containerd and Kubernetes
+              - crun: of Podman
+              - none: no runtime: exactly what was seen
+              
+              [default: runc,crun]
+
+          --no-new-privs
+              The workload is always started with `no_new_privs`: runtimes need fewer calls then
+
+          --errno <WHAT>
+              What happens to a call that is not allowed
+
+              Possible values:
+              - eperm:  it fails with EPERM
+              - enosys: it fails with ENOSYS, as if the kernel did not have it
+              - kill:   the process ends
+              - log:    it is made and logged: a profile that only tells
+              
+              [default: eperm]
 
     AppArmor profile:
           --globs <DEGREE>

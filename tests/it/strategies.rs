@@ -8,8 +8,9 @@ use learn::fact::{
     Operation, SignalFact, SignalTarget, TraceFact,
 };
 use learn::path::{AbsPath, to_text};
+use learn::policy::seccomp;
 use learn::record::{Caller, Invocation, Moment, Record, Run, RunId};
-use proptest::collection::vec;
+use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -236,11 +237,21 @@ fn gap() -> impl Strategy<Value = Gap> {
     (select(kinds), name()).prop_map(|(kind, name)| Gap { kind, detail: String::from_utf8_lossy(&name).into_owned() })
 }
 
+/// Any way to ask for a seccomp profile.
+pub fn seccomp() -> impl Strategy<Value = seccomp::Options> {
+    let targets = seccomp::Target::NAMES.map(|(target, ..)| target);
+    let refusals = seccomp::Refusal::NAMES.map(|(refusal, ..)| refusal);
+    let runtimes = btree_set(select(&seccomp::Runtime::ALL[..]), 0..3);
+    (select(targets.to_vec()), runtimes, any::<bool>(), select(refusals.to_vec())).prop_map(
+        |(target, runtimes, no_new_privs, refusal)| seccomp::Options { target, runtimes, no_new_privs, refusal },
+    )
+}
+
 pub fn record() -> impl Strategy<Value = Record> {
     (
         option::of(subject()),
         proptest::collection::btree_map((0..3u64).prop_map(RunId), run(), 0..3),
-        proptest::collection::btree_set(gap(), 0..3),
+        btree_set(gap(), 0..3),
         vec((subject(), fact(), outcome(), moment()), 0..24),
         vec((subject(), "[a-z]{1,2}", moment()), 0..24),
         vec((subject(), 0..3u64, 0..9u64), 0..4),
