@@ -82,7 +82,7 @@ impl Input {
     fn parse(bytes: &[u8], host: &Host) -> Result<Self> {
         let text = bytes.trim_ascii();
         if text.is_empty() {
-            bail!("the file is empty");
+            bail!("{UNKNOWN}: it is empty");
         }
         let has = |key: &str| text.contains_str(key);
         let policy = |text: &str| {
