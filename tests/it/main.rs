@@ -18,6 +18,7 @@ mod diff;
 mod enforce;
 mod laws;
 mod layers;
+mod minimize;
 mod nginx;
 mod parsers;
 mod pty;
