@@ -85,11 +85,11 @@ impl AppArmor {
         } else {
             Self::divided(&programs, &mut gaps)
         };
-        let creates = |needs: &Needs<'_>| needs.namespaces.keys().any(|fact| **fact == USER_NAMESPACE);
-        let created = |needs: &Needs<'_>| (options.abi >= PolicyAbi::V4).then(|| creates(needs));
-        this.user_namespaces = created(programs.main().unwrap_or(needs));
+        let makes = |needs: &Needs<'_>| needs.namespaces.keys().any(|fact| **fact == USER_NAMESPACE);
+        let governed = |needs: &Needs<'_>| (options.abi >= PolicyAbi::V4).then(|| makes(needs));
+        this.user_namespaces = governed(programs.main().unwrap_or(needs));
         for ((_, profile), needs) in this.programs.iter_mut().zip(programs.others()) {
-            profile.user_namespaces = created(needs);
+            profile.user_namespaces = governed(needs);
         }
         gaps.extend(changed_profile(needs));
         this.exec = if programs.single() { Exec::Inherit } else { options.exec };

@@ -381,12 +381,12 @@ mod tests {
 
     #[test]
     fn other_rules_are_followed() {
+        use NetworkOperation::{Bind, Connect, Create};
         let document = document();
         let socket = |family, kind, operation| {
             let (local, remote) = (Endpoint::None, Endpoint::None);
             document.permits(&Fact::Network(NetworkFact { family, kind, protocol: 0, operation, local, remote }))
         };
-        use NetworkOperation::{Bind, Connect, Create};
         assert_eq!(socket(libc::AF_INET, libc::SOCK_STREAM, Connect), Verdict::Allowed);
         assert_eq!(socket(libc::AF_INET, libc::SOCK_DGRAM, Create), Verdict::Denied);
         assert_eq!(socket(libc::AF_UNIX, libc::SOCK_DGRAM, Bind), Verdict::Allowed);
