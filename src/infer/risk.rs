@@ -80,11 +80,15 @@ const CAPABILITIES: &[(Capability, Level, &str)] = &[
 /// Calls that a container escape has been built on, or that open a way of their own; all others are [`Level::Low`].
 const CALLS: &[(&str, Level, &str)] = &[
     ("mount", Level::Critical, "changes what files processes see"),
+    ("umount", Level::Critical, "changes what files processes see"),
     ("umount2", Level::Critical, "changes what files processes see"),
     ("move_mount", Level::Critical, "changes what files processes see"),
     ("mount_setattr", Level::Critical, "changes what files processes see"),
     ("open_tree", Level::Critical, "changes what files processes see"),
+    ("open_tree_attr", Level::Critical, "changes what files processes see"),
     ("fsopen", Level::Critical, "makes file systems to be mounted"),
+    ("fsconfig", Level::Critical, "makes file systems to be mounted"),
+    ("fspick", Level::Critical, "changes mounted file systems"),
     ("fsmount", Level::Critical, "makes file systems to be mounted"),
     ("pivot_root", Level::Critical, "changes what files processes see"),
     ("setns", Level::Critical, "enters other namespaces"),
@@ -98,6 +102,7 @@ const CALLS: &[(&str, Level, &str)] = &[
     ("userfaultfd", Level::High, "makes races in the kernel easy to win"),
     ("io_uring_setup", Level::High, "does input and output that no filter sees"),
     ("io_uring_enter", Level::High, "does input and output that no filter sees"),
+    ("io_uring_register", Level::High, "does input and output that no filter sees"),
     ("open_by_handle_at", Level::Critical, "opens files past directory permissions"),
     ("init_module", Level::Critical, "loads code into the kernel"),
     ("finit_module", Level::Critical, "loads code into the kernel"),
@@ -106,6 +111,7 @@ const CALLS: &[(&str, Level, &str)] = &[
     ("kexec_file_load", Level::Critical, "starts another kernel"),
     ("reboot", Level::Critical, "stops the machine"),
     ("swapon", Level::Critical, "gives the kernel memory that others can write"),
+    ("swapoff", Level::High, "takes memory from the whole machine"),
     ("iopl", Level::Critical, "reaches hardware"),
     ("ioperm", Level::Critical, "reaches hardware"),
     ("add_key", Level::High, "keeps secrets in the kernel, outside of namespaces"),
@@ -219,6 +225,12 @@ pub fn call(name: &str) -> Grade {
     row.map_or((Level::Low, "not known of any escape"), |&(_, level, why)| (level, why))
 }
 
+/// Every call graded [`Level::High`] or worse but for executing programs, which is what a workload begins with.
+pub fn dangerous() -> impl Iterator<Item = (&'static str, Grade)> {
+    let listed = CALLS.iter().filter(|(name, level, _)| *level >= Level::High && !name.starts_with("exec"));
+    listed.map(|&(name, level, why)| (name, (level, why)))
+}
+
 /// The grade of one access, by its name ([`Access::NAMES`]), to the file or pattern with this text.
 #[must_use]
 pub fn file(path: &str, access: &str) -> Grade {
@@ -271,9 +283,7 @@ fn capabilities(needs: &Needs<'_>) -> impl Iterator<Item = Risk> {
 }
 
 fn calls(needs: &Needs<'_>) -> impl Iterator<Item = Risk> {
-    // That a workload executes itself into being says nothing.
-    let listed = CALLS.iter().filter(|(name, level, _)| *level >= Level::High && !name.starts_with("exec"));
-    listed.filter_map(|&(name, _, why)| {
+    dangerous().filter_map(|(name, (_, why))| {
         let made = needs.syscalls.values().any(|calls| calls.keys().any(|call| call.name() == Some(name)));
         made.then(|| Risk { what: name.to_owned(), why })
     })
