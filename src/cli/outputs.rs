@@ -12,8 +12,9 @@ use super::io::{self, Destination};
 use super::seccomp::SeccompArgs;
 use crate::infer;
 use crate::policy;
+use crate::policy::seccomp::Derived;
 use crate::record::Record;
-use crate::render::{FORMATS, Format, ProfileName, Templates};
+use crate::render::{FORMATS, Format, ProfileName, SECCOMP, Templates};
 
 /// Arguments about profiles.
 #[derive(Debug, clap::Args)]
@@ -102,6 +103,13 @@ impl Outputs {
             files.push(path);
         }
         Ok(files)
+    }
+
+    /// The seccomp profile for these needs, if it is among what is written.
+    #[must_use]
+    pub fn seccomp(&self, needs: &infer::Needs<'_>) -> Option<Derived> {
+        let written = self.formats.iter().any(|format| format.name == SECCOMP);
+        written.then(|| Derived::new(needs, &self.options.seccomp))
     }
 
     /// Writes the one chosen format to standard output.

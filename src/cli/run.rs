@@ -114,6 +114,7 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
     if !args.quiet {
         summary::print(&summary::Told {
             learned: &learned,
+            outputs: &outputs,
             before,
             finished: &finished,
             folder: &folder.path,

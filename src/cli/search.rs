@@ -101,8 +101,8 @@ impl Search<'_> {
     /// What was learned, and in which groups it is tried to do without.
     fn learned(&self, record: &Record, profile: &Seccomp) -> (Vec<String>, Vec<Vec<String>>) {
         if self.goal == Goal::Calls {
-            let names: BTreeSet<_> =
-                profile.syscalls.iter().flat_map(|rule| &rule.names).filter_map(Syscall::name).collect();
+            let allowed = profile.syscalls.iter().filter(|rule| rule.action.admits() == Some(true));
+            let names: BTreeSet<_> = allowed.flat_map(|rule| &rule.names).filter_map(Syscall::name).collect();
             let all: Vec<_> = names.into_iter().filter(|name| !ALWAYS.contains(name)).map(str::to_owned).collect();
             return (all.clone(), vec![all]);
         }

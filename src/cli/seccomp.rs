@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 
 use super::words::one_of;
+use crate::infer::args::Degree;
 use crate::policy::seccomp::{Options, Refusal, Runtime, Target};
 
 /// The part of the help in which they stand.
@@ -27,6 +28,10 @@ pub struct SeccompArgs {
     /// What happens to a call that is not allowed
     #[arg(long, help_heading = HEADING, value_name = "WHAT", default_value = "eperm", value_parser = one_of(&Refusal::NAMES))]
     errno: Refusal,
+
+    /// How many arguments are held to what was seen
+    #[arg(long, help_heading = HEADING, value_name = "DEGREE", default_value = "safe", value_parser = one_of(&Degree::NAMES))]
+    args: Degree,
 }
 
 /// Each runtime by its name.
@@ -50,6 +55,7 @@ impl SeccompArgs {
             runtimes: self.runtime.iter().flatten().copied().collect(),
             no_new_privs: self.no_new_privs,
             refusal: self.errno,
+            arguments: self.args,
         })
     }
 }

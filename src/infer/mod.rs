@@ -3,6 +3,7 @@
 //! Everything here is a pure function of a record and [`Options`] and borrows from the record, so that the needs of a
 //! million files cost little beside them. Each need says why it is there. Knows no output format.
 
+pub mod args;
 pub mod caps;
 pub mod files;
 pub mod globs;
@@ -18,7 +19,8 @@ use globs::Generaliser;
 
 use crate::abi::{Abi, Syscall};
 use crate::fact::{
-    ExecutionFact, Gap, IdentityFact, LimitFact, MountFact, NamespaceFact, NetworkFact, SignalFact, TraceFact,
+    Arguments, ExecutionFact, Gap, IdentityFact, LimitFact, MountFact, NamespaceFact, NetworkFact, SignalFact,
+    TraceFact,
 };
 use crate::path::AbsPath;
 use crate::record::{Evidence, Outcomes, Record, Subject, Usage};
@@ -59,6 +61,8 @@ pub struct Needs<'r> {
     pub options: Options,
     /// System calls, whatever their outcome: a filter judges a call before its outcome.
     pub syscalls: BTreeMap<Abi, BTreeMap<&'r Syscall, Because<'r>>>,
+    /// The argument lists of calls, as far as each use of a call showed them ([`args::seen`]).
+    pub arguments: BTreeMap<&'r Syscall, BTreeSet<&'r Arguments>>,
     /// Files, sorted by pattern and kind.
     pub files: Vec<FileNeed<'r>>,
     /// The literal paths behind every pattern that stands for more than one.
@@ -175,6 +179,7 @@ fn of_subjects<'r>(
         origin: origin(record),
         options,
         syscalls: syscalls(subjects),
+        arguments: args::seen(record),
         files,
         literals,
         network: gather(subjects, |subject| &subject.network, outcome::network),

@@ -87,6 +87,7 @@ const CALLS: &[(&str, Level, &str)] = &[
     ("move_mount", Level::Critical, "changes what files processes see"),
     ("mount_setattr", Level::Critical, "changes what files processes see"),
     ("open_tree", Level::Critical, "changes what files processes see"),
+    ("open_tree_attr", Level::Critical, "changes what files processes see"),
     ("fsopen", Level::Critical, "makes file systems to be mounted"),
     ("fsconfig", Level::Critical, "makes file systems to be mounted"),
     ("fsmount", Level::Critical, "makes file systems to be mounted"),
@@ -106,6 +107,7 @@ const CALLS: &[(&str, Level, &str)] = &[
     ("userfaultfd", Level::High, "makes races in the kernel easy to win"),
     ("io_uring_setup", Level::High, "does input and output that no filter sees"),
     ("io_uring_enter", Level::High, "does input and output that no filter sees"),
+    ("io_uring_register", Level::High, "does input and output that no filter sees"),
     ("open_by_handle_at", Level::Critical, "opens files past directory permissions"),
     ("init_module", Level::Critical, "loads code into the kernel"),
     ("finit_module", Level::Critical, "loads code into the kernel"),
@@ -261,6 +263,12 @@ pub fn call(name: &str) -> Grade {
     row.map_or((Level::Low, "not known of any escape"), |&(_, level, why)| (level, why))
 }
 
+/// Every call graded [`Level::High`] or worse but for executing programs, which is what a workload begins with.
+pub fn dangerous() -> impl Iterator<Item = (&'static str, Grade)> {
+    let listed = CALLS.iter().filter(|(name, level, _)| *level >= Level::High && !name.starts_with("exec"));
+    listed.map(|&(name, level, why)| (name, (level, why)))
+}
+
 /// The grade of one access, by its name ([`Access::NAMES`]), to the file or pattern with this text. A pattern is as bad as
 /// the worst that it may stand for.
 #[must_use]
@@ -355,9 +363,7 @@ fn capabilities(needs: &Needs<'_>) -> impl Iterator<Item = Risk> {
 }
 
 fn calls(needs: &Needs<'_>) -> impl Iterator<Item = Risk> {
-    // That a workload executes itself into being says nothing.
-    let listed = CALLS.iter().filter(|(name, level, _)| *level >= Level::High && !name.starts_with("exec"));
-    listed.filter_map(|&(name, _, why)| {
+    dangerous().filter_map(|(name, (_, why))| {
         let made = needs.syscalls.values().any(|calls| calls.keys().any(|call| call.name() == Some(name)));
         made.then(|| Risk { what: name.to_owned(), why })
     })

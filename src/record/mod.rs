@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use evidence::{Caller, Callers, Evidence, Failures, Outcomes, RunSet, Usage};
-pub use subject::{FileUse, Invocation, Subject, SyscallUse};
+pub use subject::{ARGUMENTS_LIMIT, FileUse, Invocation, Subject, SyscallUse};
 
 use crate::abi::{Abi, Syscall};
 use crate::event::Outcome;

@@ -19,7 +19,7 @@ use crate::path::AbsPath;
 pub(super) const LIMIT: usize = 4096;
 
 /// How many different argument lists are kept of one call.
-const ARGUMENTS_LIMIT: usize = 256;
+pub const ARGUMENTS_LIMIT: usize = 256;
 
 /// How many invocations are kept as a sample: the smallest ones, so that joining samples stays lawful.
 pub(super) const INVOCATIONS: usize = 32;

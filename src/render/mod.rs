@@ -51,8 +51,8 @@ pub struct Format {
     json: bool,
 }
 
-/// The format whose readers bound its length.
-const SECCOMP: &str = "seccomp";
+/// The name of the format whose readers bound its length.
+pub const SECCOMP: &str = "seccomp";
 
 /// Every format, in the order in which they are written and shown.
 pub const FORMATS: &[Format] = &[

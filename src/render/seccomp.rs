@@ -1,7 +1,5 @@
 //! What `seccomp.json.hbs` sees.
 
-use std::collections::BTreeSet;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
@@ -19,6 +17,8 @@ pub(super) struct SeccompView {
     origin: Header,
     /// What was added to it, and why.
     added: Vec<SetView>,
+    /// What arguments are held to.
+    held: Vec<Escaped>,
     /// The compiled program in base64, in place of the profile; at most one.
     program: Vec<Escaped>,
     default_action: Escaped,
@@ -43,6 +43,7 @@ struct SetView {
     name: Escaped,
     reason: Escaped,
     calls: Vec<Escaped>,
+    held: Vec<Escaped>,
 }
 
 #[derive(Serialize)]
@@ -73,6 +74,7 @@ impl SeccompView {
         let notes = if policy.architectures.len() > 1 { &[SHARED][..] } else { &[] };
         let mut view = Self::of(policy, header(needs, policy, Escaped::for_json, notes));
         view.added = derived.added.iter().map(SetView::new).collect();
+        view.held = derived.held.iter().map(|line| Escaped::for_json(line)).collect();
         if options.target.comments() {
             for (rule, purpose) in view.rules.iter_mut().zip(&derived.purposes) {
                 rule.comment.push(Escaped::for_json(purpose));
@@ -93,6 +95,7 @@ impl SeccompView {
         Self {
             origin,
             added: Vec::new(),
+            held: Vec::new(),
             program: Vec::new(),
             default_action: Escaped::fixed(policy.default_action.name()),
             default_errno: policy.default_action.errno(),
@@ -106,7 +109,12 @@ impl SeccompView {
 
 impl SetView {
     fn new(set: &NamedSet) -> Self {
-        Self { name: Escaped::for_json(&set.name), reason: Escaped::for_json(&set.reason), calls: names(&set.calls) }
+        Self {
+            name: Escaped::for_json(&set.name),
+            reason: Escaped::for_json(&set.reason),
+            calls: names(set.calls.keys()),
+            held: set.held.iter().map(|line| Escaped::for_json(line)).collect(),
+        }
     }
 }
 
@@ -122,8 +130,8 @@ impl RuleView {
     }
 }
 
-fn names(calls: &BTreeSet<Syscall>) -> Vec<Escaped> {
-    calls.iter().map(|call| Escaped::for_json(&call.to_string())).collect()
+fn names<'c>(calls: impl IntoIterator<Item = &'c Syscall>) -> Vec<Escaped> {
+    calls.into_iter().map(|call| Escaped::for_json(&call.to_string())).collect()
 }
 
 impl ConditionView {

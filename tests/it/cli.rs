@@ -151,6 +151,17 @@ fn help_of_the_program() {
               
               [default: eperm]
 
+          --args <DEGREE>
+              How many arguments are held to what was seen
+
+              Possible values:
+              - off:  calls are allowed with any arguments
+              - safe: socket families, personality, prctl options and new namespaces as seen
+              - all:  also socket types, ioctl requests, fcntl commands, socket options, executable
+                memory …
+              
+              [default: safe]
+
     AppArmor profile:
           --globs <DEGREE>
               How far paths are generalised
@@ -283,6 +294,17 @@ fn help_of_render() {
               - log:    it is made and logged: a profile that only tells
               
               [default: eperm]
+
+          --args <DEGREE>
+              How many arguments are held to what was seen
+
+              Possible values:
+              - off:  calls are allowed with any arguments
+              - safe: socket families, personality, prctl options and new namespaces as seen
+              - all:  also socket types, ioctl requests, fcntl commands, socket options, executable
+                memory …
+              
+              [default: safe]
 
     AppArmor profile:
           --globs <DEGREE>

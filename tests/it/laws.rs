@@ -163,8 +163,7 @@ proptest! {
         let needs = infer(&record, &Options::default());
         let Derived { profile, added, .. } = Derived::new(&needs, &options);
         let seen: BTreeSet<_> = needs.syscalls.values().flat_map(|calls| calls.keys().copied()).collect();
-        let named: BTreeSet<_> = added.iter().flat_map(|set| &set.calls).collect();
-        prop_assert!(named.is_disjoint(&seen), "{:?}", added);
+        let named: BTreeSet<_> = added.iter().flat_map(|set| set.calls.keys()).collect();
         for rule in profile.syscalls.iter().filter(|rule| rule.action.admits() == Some(true)) {
             for call in &rule.names {
                 prop_assert!(seen.contains(call) || named.contains(call), "{} is of no set", call);

@@ -7,6 +7,7 @@ use learn::fact::{
     IdentityFact, LimitFact, MountFact, MountOperation, NamespaceFact, NamespaceKind, NetworkFact, NetworkOperation,
     Operation, SignalFact, SignalTarget, TraceFact,
 };
+use learn::infer::args::Degree;
 use learn::path::{AbsPath, to_text};
 use learn::policy::seccomp;
 use learn::record::{Caller, Invocation, Moment, Record, Run, RunId};
@@ -241,10 +242,12 @@ fn gap() -> impl Strategy<Value = Gap> {
 pub fn seccomp() -> impl Strategy<Value = seccomp::Options> {
     let targets = seccomp::Target::NAMES.map(|(target, ..)| target);
     let refusals = seccomp::Refusal::NAMES.map(|(refusal, ..)| refusal);
+    let degrees = Degree::NAMES.map(|(degree, ..)| degree);
     let runtimes = btree_set(select(&seccomp::Runtime::ALL[..]), 0..3);
-    (select(targets.to_vec()), runtimes, any::<bool>(), select(refusals.to_vec())).prop_map(
-        |(target, runtimes, no_new_privs, refusal)| seccomp::Options { target, runtimes, no_new_privs, refusal },
-    )
+    let words = (select(targets.to_vec()), select(refusals.to_vec()), select(degrees.to_vec()));
+    (words, runtimes, any::<bool>()).prop_map(|((target, refusal, arguments), runtimes, no_new_privs)| {
+        seccomp::Options { target, runtimes, no_new_privs, refusal, arguments }
+    })
 }
 
 pub fn record() -> impl Strategy<Value = Record> {

@@ -6,6 +6,7 @@ mod compile;
 mod derive;
 mod docker;
 mod grammar;
+mod introduced;
 mod judge;
 mod multiplex;
 mod options;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 
 use super::grammar::{Action, ENOSYS, EPERM};
+use crate::infer::args::Degree;
 
 /// How a profile is made. Equal needs and options give equal profiles.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,20 +18,28 @@ pub struct Options {
     pub no_new_privs: bool,
     /// What happens to a call that is not allowed.
     pub refusal: Refusal,
+    /// How many arguments are held to what was seen.
+    pub arguments: Degree,
 }
 
 impl Options {
-    /// For exactly what was seen.
+    /// For exactly the calls that were seen, with any arguments.
     #[must_use]
     pub const fn exact() -> Self {
-        Self { target: Target::Oci, runtimes: BTreeSet::new(), no_new_privs: false, refusal: Refusal::Eperm }
+        Self {
+            target: Target::Oci,
+            runtimes: BTreeSet::new(),
+            no_new_privs: false,
+            refusal: Refusal::Eperm,
+            arguments: Degree::Off,
+        }
     }
 }
 
 impl Default for Options {
     /// A profile under which a container starts by any known runtime.
     fn default() -> Self {
-        Self { runtimes: Runtime::ALL.into_iter().collect(), ..Self::exact() }
+        Self { runtimes: Runtime::ALL.into_iter().collect(), arguments: Degree::Safe, ..Self::exact() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Named sets of calls that a workload was not seen to make and that its profile allows all the same.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use serde::Deserialize;
@@ -15,8 +15,10 @@ pub struct NamedSet {
     pub name: String,
     /// Why it is there.
     pub reason: String,
-    /// Its calls.
-    pub calls: BTreeSet<Syscall>,
+    /// Its calls; with the values of the first argument where it needs no others.
+    pub calls: BTreeMap<Syscall, Option<BTreeSet<u32>>>,
+    /// To what these are held, one call a line.
+    pub held: Vec<String>,
 }
 
 /// The calls of a container runtime (`data/runtimes.toml`).
@@ -30,6 +32,9 @@ struct RuntimeSet {
     calls: BTreeSet<Syscall>,
     /// Those that matter only where what is refused is killed.
     killed: BTreeSet<Syscall>,
+    /// The only values of first arguments.
+    #[serde(default)]
+    first: BTreeMap<Syscall, BTreeSet<u32>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -48,11 +53,13 @@ pub(super) fn runtimes(options: &Options) -> Vec<NamedSet> {
     let wanted =
         |set: &&RuntimeSet| options.runtimes.contains(&set.runtime) && (set.no_new_privs || !options.no_new_privs);
     let named = |set: &RuntimeSet| {
+        let calls = if options.refusal == Refusal::Kill { &set.calls | &set.killed } else { set.calls.clone() };
         let privileges = if set.no_new_privs { "with" } else { "without" };
         NamedSet {
             name: format!("{} {} {privileges} no_new_privs", set.runtime.name(), set.version),
             reason: format!("the runtime's own calls under the filter: {}", set.source),
-            calls: if options.refusal == Refusal::Kill { &set.calls | &set.killed } else { set.calls.clone() },
+            calls: calls.into_iter().map(|call| (call.clone(), set.first.get(&call).cloned())).collect(),
+            held: Vec::new(),
         }
     };
     RUNTIMES.set.iter().filter(wanted).map(named).collect()
@@ -72,6 +79,9 @@ mod tests {
                 assert!(sets().count() > 0, "{runtime:?} {no_new_privs}");
                 assert!(sets().all(|set| set.calls.contains(&Syscall::Named("execve".into()))));
             }
+        }
+        for set in &read.set {
+            assert!(set.first.keys().all(|call| set.calls.contains(call)));
         }
         for call in read.set.iter().flat_map(|set| set.calls.iter().chain(&set.killed)) {
             assert!(call.name().is_some_and(is_call), "{call}");
@@ -98,7 +108,7 @@ mod tests {
     }
 
     fn runtimes_calls(options: &Options) -> Vec<String> {
-        let calls: BTreeSet<_> = runtimes(options).into_iter().flat_map(|set| set.calls).collect();
+        let calls: BTreeSet<_> = runtimes(options).into_iter().flat_map(|set| set.calls.into_keys()).collect();
         calls.iter().map(ToString::to_string).collect()
     }
 }
