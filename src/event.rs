@@ -259,6 +259,16 @@ pub trait TaskView {
     /// `ENOTSOCK`, `EBADF`; `EPERM` when the kernel refuses the duplicate.
     fn socket(&self, fd: i32) -> io::Result<SocketInfo>;
 
+    /// The beginning of what waits to be read from a socket, where it stays (`recv(2)`, `MSG_PEEK`). A backend that
+    /// cannot look leaves it out.
+    ///
+    /// # Errors
+    /// `EAGAIN` when nothing waits, `ENOTSUP` when the backend cannot look, else as [`Self::socket`].
+    fn waiting(&self, fd: i32) -> io::Result<Vec<u8>> {
+        let _ = fd;
+        Err(io::Error::from_raw_os_error(libc::ENOTSUP))
+    }
+
     /// Follows `path` from `base` as the kernel would for this task: inside its root and mount namespace, every
     /// symbolic link but (unless `follow`) the last one resolved.
     ///

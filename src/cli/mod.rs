@@ -24,6 +24,7 @@ mod launch;
 mod merge;
 mod minimize;
 mod render;
+mod restrict;
 mod search;
 mod seccomp;
 mod session;

@@ -231,6 +231,8 @@ impl Sink for Session {
     }
 
     fn exec(&mut self, tid: Tid, former: Tid, view: &dyn TaskView) {
+        // What was asked so far concerns the program that ends here.
+        self.hear();
         self.witness.exec();
         self.decoder.exec(tid, former, view);
     }

@@ -3,11 +3,13 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, IoSliceMut, Read};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use nix::sys::socket::{MsgFlags, recv};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
@@ -162,6 +164,15 @@ impl TaskView for View<'_> {
             local: sys::socket_address(&socket, false).unwrap_or_default(),
             peer: sys::socket_address(&socket, true).unwrap_or_default(),
         })
+    }
+
+    fn waiting(&self, fd: i32) -> io::Result<Vec<u8>> {
+        const BEGINNING: usize = 64;
+        let socket = sys::duplicate_from(self.process, fd)?;
+        let mut bytes = vec![0; BEGINNING];
+        let read = recv(socket.as_raw_fd(), &mut bytes, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT)?;
+        bytes.truncate(read);
+        Ok(bytes)
     }
 
     fn resolve(&self, base: Base, path: &[u8], follow: bool) -> io::Result<Resolved> {
