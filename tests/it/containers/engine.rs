@@ -90,13 +90,17 @@ impl Place {
         let mut created = prepared.start();
         let started = created.wait().unwrap().success() && {
             let pid = Pid::from_raw(fs::read_to_string(pid).unwrap().trim().parse().unwrap());
-            let started = finish(self.runtime(runtime).args(["start", &id]));
+            let mut command = self.runtime(runtime);
+            let command = command.args(["start", &id]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            // crun's waits for ever when the container ended just before.
+            let mut start = Running::start(command);
             let mut ended = WaitStatus::StillAlive;
             wait_until("the container ends", || {
+                let failed = start.try_wait().unwrap().is_some_and(|status| !status.success());
                 ended = waitpid(pid, Some(WaitPidFlag::WNOHANG)).unwrap();
-                ended != WaitStatus::StillAlive
+                failed || ended != WaitStatus::StillAlive
             });
-            started.status.success() && ended == WaitStatus::Exited(pid, 0)
+            ended == WaitStatus::Exited(pid, 0)
         };
         drop(created);
         started
