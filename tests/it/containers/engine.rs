@@ -154,8 +154,9 @@ impl Place {
         let [mut run, mut delete] = [(); 2].map(|()| self.podman_command(runtime));
         let data = setup.data.display();
         run.args(["run", "--rm", "--read-only", "--network=host", "--name", id, "--cap-drop=ALL"]);
-        // Root of a container may not have them higher.
-        run.args(["--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096", &format!("--volume={data}:{data}")]);
+        run.arg(format!("--volume={data}:{data}"));
+        // Root of a container may not have them higher; and within one, groups lack the controllers for limits.
+        run.args(["--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096", "--pids-limit=0"]);
         if runtime == Runtime::Crun {
             run.arg("--cgroups=disabled");
         }
