@@ -46,7 +46,7 @@ impl Denial {
     }
 
     /// The call with `args`.
-    pub(super) fn shown(&self, args: [u64; 6]) -> String {
+    fn shown(&self, args: [u64; 6]) -> String {
         format!("{} {}({})", self.abi, self.call, args.map(|arg| format!("{arg:#x}")).join(", "))
     }
 
