@@ -229,6 +229,10 @@ impl Sink for Session {
         self.decoder.leave(tid, call, outcome, view)
     }
 
+    fn withdrawn(&mut self, tid: Tid) {
+        self.decoder.withdrawn(tid);
+    }
+
     fn exec(&mut self, tid: Tid, former: Tid, view: &dyn TaskView) {
         self.witness.exec();
         self.decoder.exec(tid, former, view);
