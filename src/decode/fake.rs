@@ -12,6 +12,7 @@ use crate::event::{
 };
 use crate::fact::{Access, Check, Fact, FileFact, Gap, GapKind, Operation};
 use crate::path::AbsPath;
+use crate::record::{Caller, Invocation};
 
 /// Where the bench puts what calls point to.
 const HEAP: u64 = 0x10_0000;
@@ -33,6 +34,8 @@ pub(super) struct FakeView {
     pub(super) others: RefCell<BTreeMap<i32, Credentials>>,
     pub(super) proc: RefCell<BTreeMap<String, Vec<u8>>>,
     pub(super) attributes: RefCell<BTreeMap<(AbsPath, String), Vec<u8>>>,
+    /// Flags of every file.
+    pub(super) fixed: Cell<u32>,
     pub(super) mappings: RefCell<Vec<Mapping>>,
     pub(super) exe: RefCell<AbsPath>,
     pub(super) cmdline: RefCell<Vec<u8>>,
@@ -64,6 +67,7 @@ impl Default for FakeView {
             others: RefCell::default(),
             proc: RefCell::default(),
             attributes: RefCell::default(),
+            fixed: Cell::new(0),
             mappings: RefCell::default(),
             exe: RefCell::new(path("/bin/prog")),
             cmdline: RefCell::default(),
@@ -225,6 +229,10 @@ impl TaskView for FakeView {
         self.attributes.borrow().get(&key).cloned().map_or_else(|| error(libc::ENODATA), Ok)
     }
 
+    fn fixed(&self, _path: &AbsPath) -> io::Result<u32> {
+        Ok(self.fixed.get())
+    }
+
     fn proc(&self, name: &str) -> io::Result<Vec<u8>> {
         self.asked();
         self.proc.borrow().get(name).cloned().map_or_else(|| error(libc::ENOENT), Ok)
@@ -241,18 +249,19 @@ pub(super) struct Log {
 }
 
 impl Recorder for Log {
-    fn fact(&mut self, subject: &AbsPath, fact: Fact, outcome: Outcome) -> bool {
+    fn fact(&mut self, subject: &AbsPath, _: Option<Caller>, fact: Fact, outcome: Outcome) -> bool {
         let entry = (subject.clone(), fact, outcome);
         let news = !self.facts.contains(&entry);
         self.facts.push(entry);
         news
     }
 
-    fn count(&mut self, subject: &AbsPath, abi: Abi, call: &Syscall, times: u64) {
+    fn count(&mut self, subject: &AbsPath, _: Option<Caller>, abi: Abi, call: &Syscall, times: u64) {
         *self.counts.entry((subject.clone(), abi, call.to_string())).or_default() += times;
     }
 
-    fn invoked(&mut self, subject: &AbsPath, chain: Vec<AbsPath>, command: Vec<String>) {
+    fn invoked(&mut self, subject: &AbsPath, invocation: Invocation) {
+        let (chain, command) = (invocation.chain().to_vec(), invocation.command().to_vec());
         self.invoked.push((subject.clone(), chain, command));
     }
 

@@ -9,7 +9,7 @@ use super::standing::Standing;
 use super::workload::Workload;
 use crate::abi::{Abi, Syscall};
 use crate::event::{Base, Credentials, Descriptor, Inode, Outcome, Resolved, Target, TaskView, Tid, Unless};
-use crate::fact::{Access, CapabilitySet, Check, Fact, FileFact, Gap, GapKind, Operation};
+use crate::fact::{Access, Capability, CapabilitySet, Check, Fact, FileFact, Gap, GapKind, Operation};
 use crate::path::AbsPath;
 
 /// How many missing directories of one path are followed by their names alone.
@@ -187,6 +187,16 @@ impl Scene<'_> {
         self.check_as(operation, |who| (who.fsuid(), who.fsgid()));
     }
 
+    /// Says that one capability guards the call as a whole.
+    pub(super) fn guarded(&mut self, capability: Capability, what: impl Into<String>) {
+        self.check(Operation::Privileged { capability, what: what.into() });
+    }
+
+    /// Says that a capability guards the call, and why its lack might not matter.
+    pub(super) fn doubtful(&mut self, capability: Capability, what: impl Into<String>, doubt: &str) {
+        self.check(Operation::Doubtful { capability, what: what.into(), doubt: doubt.to_owned() });
+    }
+
     /// Nothing is said of tasks in another user namespace: their capabilities mean nothing outside it.
     fn check_as(&mut self, operation: Operation, ids: fn(&Credentials) -> (u32, u32)) {
         let Some(who) = self.credentials().filter(|who| !who.foreign_user_namespace) else {
@@ -231,6 +241,9 @@ impl Scene<'_> {
     /// Follows a path to its end or, where it breaks off, as far as it leads and on by its names: the path that it
     /// would have.
     pub(super) fn locate(&mut self, base: Base, path: &[u8], follow: bool) -> Option<Resolved> {
+        if path.starts_with(b"/proc/") {
+            super::special::way(self, path, follow);
+        }
         match self.view.resolve(base, path, follow) {
             Ok(spot) => return Some(spot),
             Err(error) if matches!(error.raw_os_error(), Some(libc::ESRCH | libc::EBADF)) => return None,

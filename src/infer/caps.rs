@@ -287,8 +287,11 @@ fn any_of(capability: Capability) -> &'static [Capability] {
 
 /// The pairs of which the kernel asks for either; of another pair the first alone counts.
 fn either(capability: Capability, other: Capability) -> &'static [Capability] {
-    const PAIRS: [&[Capability]; 2] =
-        [&[Capability::NetRaw, Capability::NetAdmin], &[Capability::SysNice, Capability::SysAdmin]];
+    const PAIRS: [&[Capability]; 3] = [
+        &[Capability::NetRaw, Capability::NetAdmin],
+        &[Capability::SysNice, Capability::SysAdmin],
+        &[Capability::NetAdmin, Capability::SysAdmin],
+    ];
     PAIRS.into_iter().find(|pair| **pair == [capability, other]).unwrap_or_else(|| any_of(capability))
 }
 
@@ -473,7 +476,7 @@ mod tests {
     fn override_covers_read_search() {
         let mut record = Record::default();
         let nginx = AbsPath::new(b"/usr/sbin/nginx").unwrap();
-        let moment = crate::record::Moment { run: crate::record::RunId(1), at_ms: 1 };
+        let moment = crate::record::Moment { run: crate::record::RunId(1), at_ms: 1, by: None };
         let absorb = |record: &mut Record, operation| {
             let fact = crate::fact::Fact::Check(check(operation, 0, ALL));
             record.absorb(&nginx, fact, crate::event::Outcome::Returned(i64::from(OK)), moment);

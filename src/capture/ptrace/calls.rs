@@ -127,11 +127,12 @@ impl Tracer<'_> {
 
     /// Lets become of a call that the workload's confinement stopped what the sink says.
     pub(super) fn denied(&mut self, view: View<'_>, arch: u32, number: u64, args: [u64; 6], data: u32) {
-        if self.executed.is_none() {
+        let call = call_of(arch, number, args);
+        if self.executed.is_none() && call.is_none_or(|call| call.abi.number("execve") != Some(call.number)) {
             return; // What confines it is still being put up.
         }
-        let fate = if let Some((abi, number)) = Abi::of_call(arch, number) {
-            self.sink.denied(view.tid, &Call { abi, number, args }, data, &view)
+        let fate = if let Some(call) = call {
+            self.sink.denied(view.tid, &call, data, &view)
         } else {
             self.sink.lost(Loss::ForeignArch(arch));
             Fate::Fail(libc::ENOSYS)
