@@ -660,6 +660,8 @@ pub enum GapKind {
     Untraced,
     /// The workload uses ptrace itself, which fails while it is traced.
     TracesItself,
+    /// The workload listens to a seccomp filter of its own, which fails while it is traced in the usual way.
+    ListensItself,
     /// A set-user-ID or file-capability program that gained nothing because it was traced.
     Unprivileged,
     /// A call that no table names.
@@ -684,6 +686,7 @@ impl GapKind {
             Self::IoUring => "io-uring",
             Self::Untraced => "untraced",
             Self::TracesItself => "traces-itself",
+            Self::ListensItself => "listens-itself",
             Self::Unprivileged => "unprivileged",
             Self::UnnamedSyscall => "unnamed-syscall",
             Self::ForeignArch => "foreign-arch",

@@ -181,6 +181,10 @@ impl<S: Sink> Sink for Bounded<S> {
         self.sink.leave(tid, call, outcome, view)
     }
 
+    fn withdrawn(&mut self, tid: Tid) {
+        self.sink.withdrawn(tid);
+    }
+
     fn exec(&mut self, tid: Tid, former: Tid, view: &dyn TaskView) {
         self.sink.exec(tid, former, view);
     }

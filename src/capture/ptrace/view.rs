@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 use nix::sys::socket::{MsgFlags, recv};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 use super::paths::Paths;
 use super::sys;
@@ -195,8 +196,8 @@ impl TaskView for View<'_> {
 
     fn fixed(&self, path: &AbsPath) -> io::Result<u32> {
         // STATX_ATTR_IMMUTABLE and STATX_ATTR_APPEND are the same bits.
-        let attributes = sys::file_attributes(&self.reachable(path))?;
-        Ok(u32::try_from(attributes & u64::from(IMMUTABLE | APPEND_ONLY)).unwrap_or_default())
+        let found = statx(CWD, self.reachable(path), AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())?;
+        Ok(u32::try_from(found.stx_attributes.bits() & u64::from(IMMUTABLE | APPEND_ONLY)).unwrap_or_default())
     }
 
     fn mappings(&self, start: u64, end: u64) -> io::Result<Vec<Mapping>> {
