@@ -11,7 +11,7 @@ mod moves;
 pub mod report;
 pub mod show;
 mod side;
-mod words;
+pub(crate) mod words;
 
 use std::borrow::Cow;
 
