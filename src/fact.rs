@@ -41,6 +41,17 @@ pub enum Fact {
     Trace(TraceFact),
 }
 
+impl Fact {
+    /// The ABI of a call.
+    #[must_use]
+    pub const fn abi(&self) -> Option<Abi> {
+        match self {
+            Self::Syscall(abi, _) | Self::Arguments(abi, ..) => Some(*abi),
+            _ => None,
+        }
+    }
+}
+
 /// Significant scalar arguments of a call, by index, masked to the width that the kernel looks at.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -676,9 +687,26 @@ pub enum GapKind {
     Limit,
     /// Something seen that an output format has no words for.
     Inexpressible,
+    /// A record that was to be merged and could not be read.
+    Skipped,
 }
 
 impl GapKind {
+    /// Every kind.
+    pub const ALL: [Self; 11] = [
+        Self::IoUring,
+        Self::Untraced,
+        Self::TracesItself,
+        Self::Unprivileged,
+        Self::UnnamedSyscall,
+        Self::ForeignArch,
+        Self::Unreadable,
+        Self::UnknownPath,
+        Self::Limit,
+        Self::Inexpressible,
+        Self::Skipped,
+    ];
+
     /// The name used in records and messages.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -694,6 +722,7 @@ impl GapKind {
             Self::UnknownPath => "unknown-path",
             Self::Limit => "limit",
             Self::Inexpressible => "inexpressible",
+            Self::Skipped => "skipped",
         }
     }
 }

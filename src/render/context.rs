@@ -43,7 +43,8 @@ pub(super) fn header(needs: &Needs<'_>, policy: &dyn Policy, made: Made, notes: 
 }
 
 /// A Unix time in milliseconds as RFC 3339, or as a number when it lies outside of the years that this can write.
-fn date(ms: u64) -> String {
+#[must_use]
+pub fn date(ms: u64) -> String {
     use std::fmt::Write as _;
     let mut text = String::new();
     let time = UNIX_EPOCH.checked_add(Duration::from_millis(ms));

@@ -27,6 +27,7 @@ use crate::policy::caps::Caps;
 use crate::policy::seccomp::{CompileError, Derived, TargetError, fits};
 use crate::policy::{Options, Policy};
 
+pub use context::date;
 pub use engine::Templates;
 pub use name::{BadName, ProfileName};
 

@@ -19,6 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("policy", &["infer", "fact", "abi", "path"]),
     ("render", &["policy", "infer", "fact", "abi", "path"]),
     ("diff", &["render", "policy", "infer", "record", "fact", "abi", "path"]),
+    ("explain", &["diff", "render", "policy", "infer", "record", "fact", "abi", "path"]),
     ("check", &["policy", "record", "fact", "abi", "path"]),
 ];
 
