@@ -3,8 +3,13 @@
 //! Looks alone prove nothing: a part of a name is generalised only with evidence from the record (`Generaliser`), and
 //! never where secrets lie. One literal path gives one pattern, and the needs keep the literals behind each pattern.
 
+mod clock;
 mod evidence;
+#[cfg(test)]
+mod laws;
 mod names;
+mod places;
+mod siblings;
 
 use std::cmp::Ordering;
 use std::sync::Arc;
