@@ -9,7 +9,7 @@ use super::standing::Standing;
 use super::workload::Workload;
 use crate::abi::{Abi, Syscall};
 use crate::event::{Base, Credentials, Descriptor, Inode, Outcome, Resolved, Target, TaskView, Tid};
-use crate::fact::{Access, CapabilitySet, Check, Fact, FileFact, Gap, GapKind, Operation};
+use crate::fact::{Access, Capability, CapabilitySet, Check, Fact, FileFact, Gap, GapKind, Operation};
 use crate::path::AbsPath;
 
 /// How many missing directories of one path are followed by their names alone.
@@ -180,6 +180,13 @@ impl Scene<'_> {
     /// The same, judged by filesystem ids.
     pub(super) fn check_file(&mut self, operation: Operation) {
         self.check_as(operation, |who| (who.fsuid(), who.fsgid()));
+    }
+
+    /// Says that the kernel asks for a capability that the task has, and does the same without.
+    pub(super) fn idle(&mut self, capability: Capability, what: String) {
+        if self.credentials().is_some_and(|who| CapabilitySet(who.effective).contains(capability)) {
+            self.check_file(Operation::Idle { capability, what });
+        }
     }
 
     /// Nothing is said of tasks in another user namespace: their capabilities mean nothing outside it.

@@ -16,7 +16,8 @@ use smallvec::SmallVec;
 
 use crate::abi::{Abi, Syscall};
 use crate::fact::{
-    ExecutionFact, Gap, IdentityFact, LimitFact, MountFact, NamespaceFact, NetworkFact, SignalFact, TraceFact,
+    Capability, ExecutionFact, Gap, IdentityFact, LimitFact, MountFact, NamespaceFact, NetworkFact, SignalFact,
+    TraceFact,
 };
 use crate::path::AbsPath;
 use crate::record::{Evidence, Outcomes, Record, Subject, Usage};
@@ -65,6 +66,8 @@ pub struct Needs<'r> {
     pub executions: BTreeMap<&'r ExecutionFact, Because<'r>>,
     /// Capabilities, in the order of their numbers.
     pub capabilities: Vec<CapabilityNeed<'r>>,
+    /// Capabilities that the kernel asks for without acting on the answer.
+    pub idle: BTreeSet<Capability>,
     /// Users and groups.
     pub ids: ids::Ids<'r>,
     /// Signals sent.
@@ -111,6 +114,7 @@ pub fn infer<'r>(record: &'r Record, options: &Options) -> Needs<'r> {
         executions: gather(record, |subject| &subject.executions, outcome::other),
         ids: ids::ids(record, &capabilities),
         capabilities,
+        idle: caps::idle(record),
         signals: gather(record, |subject| &subject.signals, outcome::other),
         namespaces: gather(record, |subject| &subject.namespaces, outcome::other),
         mounts: gather(record, |subject| &subject.mounts, outcome::other),

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::ProfileName;
 use super::context::{Header, header};
 use super::escape::{Escaped, Lines, Tail};
-use crate::fact::MountOperation;
+use crate::fact::{Capability, MountOperation};
 use crate::infer::{FileNeed, Needs, Pattern};
 use crate::policy::apparmor::{AppArmor, FileRule, MountRule, Peer, Permissions, SignalRule, TraceRule};
 
@@ -78,10 +78,12 @@ fn why(need: &FileNeed<'_>, needs: &Needs<'_>) -> String {
 
 fn sections(policy: &AppArmor, evidence: &Evidence) -> Vec<Section> {
     let mut sections = vec![
-        section("Capabilities", &policy.capabilities, |to, capability| {
-            let word = capability.name().strip_prefix("CAP_").unwrap_or_default().to_ascii_lowercase();
-            to.fixed("capability ").word(&word);
-        }),
+        section("Capabilities", &policy.capabilities, capability),
+        section(
+            "Capabilities that the kernel asks for and does the same without: only its log would tell",
+            &policy.idle,
+            capability,
+        ),
         section("Network: family and type of sockets", &policy.network, |to, (family, kind)| {
             to.fixed("network ").fixed(family).fixed(" ").fixed(kind);
         }),
@@ -107,6 +109,11 @@ fn section<T>(title: &'static str, rules: impl IntoIterator<Item = T>, write: im
         lines.fixed(",").end();
     }
     Section { title: Escaped::fixed(title), rules: lines.finish() }
+}
+
+fn capability(to: &mut Lines, capability: &Capability) {
+    let word = capability.name().strip_prefix("CAP_").unwrap_or_default().to_ascii_lowercase();
+    to.fixed("capability ").word(&word);
 }
 
 fn peer(to: &mut Lines, peer: Peer) {

@@ -15,7 +15,7 @@ use super::{Policy, Verdict, caps};
 use crate::fact::{
     Capability, Fact, Gap, GapKind, MountFact, MountOperation, NetworkFact, SignalFact, SignalTarget, TraceFact,
 };
-use crate::infer::caps::sufficient;
+use crate::infer::caps::{idle_question, sufficient};
 use crate::infer::{CapabilityNeed, Needs};
 use crate::path::{AbsPath, from_text};
 
@@ -35,6 +35,8 @@ pub struct AppArmor {
     pub network: BTreeSet<(&'static str, &'static str)>,
     /// Capabilities.
     pub capabilities: BTreeSet<Capability>,
+    /// Further capabilities that the kernel asks for without acting on the answer: each refusal is logged.
+    pub idle: BTreeSet<Capability>,
     /// Signals.
     pub signals: BTreeSet<SignalRule>,
     /// Tracing.
@@ -97,11 +99,13 @@ impl AppArmor {
     #[must_use]
     pub fn new(needs: &Needs<'_>) -> Self {
         let mut gaps = BTreeSet::new();
+        let capabilities = caps::granted(&needs.capabilities).map(|need| need.capability).collect();
         Self {
             attachment: needs.origin.program.cloned(),
             files: files::rules(needs),
             network: expressible(needs.network.keys(), &mut gaps, |fact| network(fact)),
-            capabilities: capabilities(needs),
+            idle: &idle(needs) - &capabilities,
+            capabilities,
             signals: signals(needs, &mut gaps),
             traces: needs.traces.keys().map(|fact| trace(fact)).collect(),
             mounts: expressible(needs.mounts.keys(), &mut gaps, |fact| mount(fact)),
@@ -134,7 +138,10 @@ impl Policy for AppArmor {
                 Verdict::allowed_if(self.permits_execution(&fact.file) && self.permits_execution(&fact.program))
             }
             Fact::Network(fact) => Verdict::allowed_if(network(fact).is_ok_and(|rule| self.network.contains(&rule))),
-            Fact::Check(_) => caps::permits(&self.capabilities, fact),
+            Fact::Check(check) => match idle_question(check) {
+                Some(asked) => Verdict::allowed_if(self.capabilities.contains(&asked) || self.idle.contains(&asked)),
+                None => caps::permits(&self.capabilities, fact),
+            },
             Fact::Signal(fact) => Verdict::allowed_if(self.signals.iter().any(|rule| rule.permits(fact))),
             Fact::Trace(fact) => Verdict::allowed_if(self.traces.contains(&trace(fact))),
             Fact::Mount(fact) => Verdict::allowed_if(mount(fact).is_ok_and(|rule| self.mounts.contains(&rule))),
@@ -161,16 +168,16 @@ impl SignalRule {
     }
 }
 
-/// The needed ones, and those that the kernel asks for first: it tries `CAP_DAC_READ_SEARCH` for what that would
-/// grant before `CAP_DAC_OVERRIDE` (`fs/namei.c`, `generic_permission()`), and logs each refusal.
-fn capabilities(needs: &Needs<'_>) -> BTreeSet<Capability> {
+/// What the kernel asks for without acting on the answer, and what it asks for first: it tries `CAP_DAC_READ_SEARCH` for
+/// what that would grant before `CAP_DAC_OVERRIDE` (`fs/namei.c`, `generic_permission()`).
+fn idle(needs: &Needs<'_>) -> BTreeSet<Capability> {
     let first = |need: &CapabilityNeed<'_>| {
         let mut checks = need.reasons.iter().map(|reason| sufficient(reason.check));
         let asked = need.capability == Capability::DacOverride
             && checks.any(|any_of| any_of.contains(&Capability::DacReadSearch));
         asked.then_some(Capability::DacReadSearch)
     };
-    caps::granted(&needs.capabilities).flat_map(|need| [Some(need.capability), first(need)]).flatten().collect()
+    caps::granted(&needs.capabilities).filter_map(first).chain(needs.idle.iter().copied()).collect()
 }
 
 /// The rules of the facts that have one; the others become gaps.
