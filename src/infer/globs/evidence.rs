@@ -223,11 +223,12 @@ fn place_of(path: &[u8], name: &Range<usize>, text: &[u8]) -> u64 {
     hash((path.get(..name.start), text))
 }
 
-/// The pieces for a part that looks so. Hashes are too long to be written digit by digit.
+/// The pieces for a part that looks so. Hashes are too long to be written digit by digit, but four that are in a row
+/// begin no word.
 fn generalise(pieces: &mut Vec<Piece>, looks: Looks, text: &[u8]) {
     match looks {
         Looks::Number | Looks::Count | Looks::Version => pieces.extend([Piece::Digit, Piece::Any]),
-        Looks::Hash => pieces.extend([Piece::Hex, Piece::Any]),
+        Looks::Hash => pieces.extend([Piece::Hex, Piece::Hex, Piece::Hex, Piece::Hex, Piece::Any]),
         Looks::Uuid => {
             for group in 0..5 {
                 push(pieces, (group > 0).then_some(&b"-"[..]), Some(Piece::Hex));
@@ -295,6 +296,7 @@ mod tests {
     }
 
     const HEX: &str = "[0-9a-fA-F]";
+    const HASH: &str = "[0-9a-fA-F][0-9a-fA-F][0-9a-fA-F][0-9a-fA-F]*";
     const DATE: &str = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]";
 
     #[test]
@@ -354,9 +356,9 @@ mod tests {
         };
         assert_eq!(
             uses("pack"),
-            [format!("/srv/pack/.tmp-[0-9]*-pack-{HEX}*.pack"), format!("/srv/pack/pack-{HEX}*.pack")]
+            [format!("/srv/pack/.tmp-[0-9]*-pack-{HASH}.pack"), format!("/srv/pack/pack-{HASH}.pack")]
         );
-        assert_eq!(uses("else"), [format!("/srv/else/.tmp-[0-9]*-pack-{HEX}*.pack"), pack.clone()]);
+        assert_eq!(uses("else"), [format!("/srv/else/.tmp-[0-9]*-pack-{HASH}.pack"), pack.clone()]);
         assert_eq!(patterns(Globs::Safe, &[&format!("{pack} rename-to")]), [pack]);
     }
 
@@ -380,7 +382,7 @@ mod tests {
         let objects = ["0a", "de", "f1"].map(|fan| format!("/srv/o/{fan}/{hash} create"));
         let uses =
             objects.iter().map(String::as_str).chain(["/srv/o/de create", "/srv/l/de create"]).collect::<Vec<_>>();
-        let expected = format!("/srv/o/{HEX}{HEX}/{HEX}*");
+        let expected = format!("/srv/o/{HEX}{HEX}/{HASH}");
         let fan = format!("/srv/o/{HEX}{HEX}");
         assert_eq!(patterns(Globs::Safe, &uses), ["/srv/l/de", &expected, &fan, &expected, &expected]);
     }
