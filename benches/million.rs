@@ -11,6 +11,7 @@ use learn::event::Outcome;
 use learn::fact::{Access, Fact, FileFact};
 use learn::infer::{Options, infer};
 use learn::path::AbsPath;
+use learn::policy;
 use learn::record::{Moment, Record, RunId, file};
 use learn::render::{FORMATS, ProfileName, Templates};
 
@@ -38,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let path = format!("/srv/mirror/{:02x}/package-{spread:08x}/usr/share/doc/file-{number}.txt", spread >> 24);
         let fact =
             FileFact { path: AbsPath::new(path.as_bytes())?, access: Access::READ, owner: false, directory: false };
-        let moment = Moment { run: RunId(1), at_ms: 1_700_000_000_000 + u64::from(number) };
+        let moment = Moment { run: RunId(1), at_ms: 1_700_000_000_000 + u64::from(number), by: None };
         record.absorb(&program, Fact::File(fact), Outcome::Returned(3), moment);
     }
     step("absorb")?;
@@ -51,7 +52,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     step("read")?;
     let (name, templates) = (ProfileName::of(None), Templates::new([].into())?);
     for format in FORMATS {
-        format.render(infer(&record, &Options::default()), &name, &templates, &mut sink())?;
+        format.render(
+            infer(&record, &Options::default()),
+            &policy::Options::default(),
+            &name,
+            &templates,
+            &mut sink(),
+        )?;
         step(&format!("render {}", format.name))?;
     }
     Ok(())

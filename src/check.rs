@@ -69,7 +69,7 @@ mod tests {
 
     fn record(facts: &[Fact]) -> Record {
         let mut record = Record::default();
-        let moment = Moment { run: RunId(1), at_ms: 0 };
+        let moment = Moment { run: RunId(1), at_ms: 0, by: None };
         for fact in facts {
             record.absorb(&AbsPath::new(b"/bin/a".as_slice()).unwrap(), fact.clone(), Outcome::Returned(0), moment);
         }

@@ -1,7 +1,6 @@
 //! Arguments about the AppArmor profile.
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-
+use super::words::one_of;
 use crate::infer::{Globs, Options};
 
 /// The part of the help in which they stand.
@@ -24,14 +23,4 @@ impl AppArmorArgs {
     pub(super) const fn options(&self) -> Options {
         Options { globs: self.globs, comments: self.comments }
     }
-}
-
-fn one_of<T: Copy + Send + Sync>(
-    names: &'static [(T, &'static str, &'static str)],
-) -> impl TypedValueParser<Value = T> {
-    let values = names.iter().map(|(_, name, help)| PossibleValue::new(*name).help(*help));
-    PossibleValuesParser::new(values).try_map(|word| {
-        let found = names.iter().find(|(_, name, _)| *name == word);
-        found.map(|(value, ..)| *value).ok_or_else(|| format!("there is no {word}"))
-    })
 }

@@ -163,7 +163,7 @@ impl Book {
 
     /// Adds what was denied in a run. Returns what to say of it.
     fn add(mut self, denials: &Denials<'_>, run: Run, finished: &Finished) -> Result<String> {
-        let moment = Moment { run: RunId(getrandom::u64()?), at_ms: unix_ms() };
+        let moment = Moment { run: RunId(getrandom::u64()?), at_ms: unix_ms(), by: None };
         let news = denials.add_to(&mut self.record, moment);
         let file = self.file.display();
         if denials.is_empty() {

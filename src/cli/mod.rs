@@ -25,12 +25,14 @@ mod merge;
 mod minimize;
 mod render;
 mod search;
+mod seccomp;
 mod session;
 mod sides;
 mod status;
 mod summary;
 mod trial;
 mod witness;
+mod words;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};

@@ -9,7 +9,9 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::apparmor::AppArmorArgs;
 use super::io::{self, Destination};
+use super::seccomp::SeccompArgs;
 use crate::infer;
+use crate::policy;
 use crate::record::Record;
 use crate::render::{FORMATS, Format, ProfileName, Templates};
 
@@ -29,6 +31,9 @@ pub struct OutputArgs {
     name: Option<ProfileName>,
 
     #[command(flatten)]
+    seccomp: SeccompArgs,
+
+    #[command(flatten)]
     apparmor: AppArmorArgs,
 }
 
@@ -43,7 +48,8 @@ pub struct Outputs {
     formats: Vec<&'static Format>,
     templates: Templates,
     name: Option<ProfileName>,
-    options: infer::Options,
+    generality: infer::Options,
+    options: policy::Options,
 }
 
 impl Outputs {
@@ -63,7 +69,8 @@ impl Outputs {
             formats: FORMATS.iter().filter(wanted).collect(),
             templates,
             name: args.name.clone(),
-            options: args.apparmor.options(),
+            generality: args.apparmor.options(),
+            options: policy::Options { seccomp: args.seccomp.options()? },
         })
     }
 
@@ -74,8 +81,8 @@ impl Outputs {
     pub fn tried(self) -> Result<Self> {
         let record = Record::default();
         for format in &self.formats {
-            let needs = infer::infer(&record, &self.options);
-            format.render(needs, &self.profile_name(&record), &self.templates, &mut std::io::sink())?;
+            let needs = infer::infer(&record, &self.generality);
+            format.render(needs, &self.options, &self.profile_name(&record), &self.templates, &mut std::io::sink())?;
         }
         Ok(self)
     }
@@ -117,8 +124,8 @@ impl Outputs {
     }
 
     fn render(&self, format: &Format, record: &Record, name: &ProfileName, to: &Destination) -> Result<()> {
-        let needs = infer::infer(record, &self.options);
-        io::write(to, |out| Ok(format.render(needs, name, &self.templates, out)?))
+        let needs = infer::infer(record, &self.generality);
+        io::write(to, |out| Ok(format.render(needs, &self.options, name, &self.templates, out)?))
     }
 }
 

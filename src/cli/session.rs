@@ -17,7 +17,7 @@ use crate::event::{
 use crate::fact::{Fact, Gap};
 use crate::infer;
 use crate::path::AbsPath;
-use crate::record::{Counts, Invocation, Moment, Record, Run, RunId};
+use crate::record::{Caller, Counts, Invocation, Moment, Record, Run, RunId};
 
 /// How long the record is behind at most, when saving is quick.
 const SAVE_EVERY: Duration = Duration::from_secs(2);
@@ -45,8 +45,8 @@ struct Live {
 }
 
 impl Live {
-    fn moment(&self) -> Moment {
-        Moment { run: self.run, at_ms: unix_ms() }
+    fn moment(&self, by: Option<Caller>) -> Moment {
+        Moment { run: self.run, at_ms: unix_ms(), by }
     }
 
     fn news(&mut self, news: bool) -> bool {
@@ -60,21 +60,21 @@ impl Live {
 }
 
 impl Recorder for Live {
-    fn fact(&mut self, subject: &AbsPath, fact: Fact, outcome: Outcome) -> bool {
+    fn fact(&mut self, subject: &AbsPath, by: Option<Caller>, fact: Fact, outcome: Outcome) -> bool {
         if let (None, Fact::Execution(first)) = (&self.record.program, &fact) {
             self.record.program = Some(first.file.clone());
         }
-        let news = self.record.absorb(subject, fact, outcome, self.moment());
+        let news = self.record.absorb(subject, fact, outcome, self.moment(by));
         self.news(news)
     }
 
-    fn count(&mut self, subject: &AbsPath, abi: Abi, call: &Syscall, times: u64) {
-        let news = self.record.count(subject, abi, call, times, self.moment());
+    fn count(&mut self, subject: &AbsPath, by: Option<Caller>, abi: Abi, call: &Syscall, times: u64) {
+        let news = self.record.count(subject, abi, call, times, self.moment(by));
         self.news(news);
     }
 
-    fn invoked(&mut self, subject: &AbsPath, chain: Vec<AbsPath>, command: Vec<String>) {
-        self.record.invoked(subject, Invocation { chain, command }, self.moment());
+    fn invoked(&mut self, subject: &AbsPath, invocation: Invocation) {
+        self.record.invoked(subject, invocation, self.moment(None));
     }
 
     fn gap(&mut self, gap: Gap) -> bool {
@@ -178,8 +178,9 @@ impl Session {
     fn hear(&mut self) {
         for (tid, fact, outcome) in self.witness.take() {
             let program = self.decoder.program(tid).or(self.decoder.recorder().record.program.as_ref()).cloned();
+            let by = self.decoder.caller(tid);
             if let Some(program) = program {
-                self.decoder.recorder_mut().fact(&program, fact, outcome);
+                self.decoder.recorder_mut().fact(&program, by, fact, outcome);
             }
         }
     }

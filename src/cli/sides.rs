@@ -10,7 +10,7 @@ use super::folder::RECORD;
 use crate::diff::Side;
 use crate::infer::Needs;
 use crate::policy::caps::Caps;
-use crate::policy::seccomp::{Host, Seccomp};
+use crate::policy::seccomp::{Derived, Host, Options, Seccomp};
 use crate::record::{Record, file};
 
 /// A file that was read.
@@ -91,7 +91,7 @@ impl Policy {
     /// What the policy of the same kind for these needs allows.
     pub(super) fn of_needs<'r>(&self, needs: &Needs<'r>) -> Side<'r> {
         match self {
-            Self::Seccomp(_) => Side::of_seccomp(&Seccomp::new(needs)),
+            Self::Seccomp(_) => Side::of_seccomp(&Derived::new(needs, &Options::default()).profile),
             Self::Caps(_) => Side::of_caps(&Caps::new(needs)),
         }
     }

@@ -15,7 +15,7 @@ use crate::event::{
 };
 use crate::fact::{Fact, Gap};
 use crate::path::AbsPath;
-use crate::record::{Invocation, Moment, Record, RunId};
+use crate::record::{Caller, Invocation, Moment, Record, RunId};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -74,22 +74,22 @@ pub(super) fn confined(
 struct Notes(Record);
 
 impl Notes {
-    fn moment() -> Moment {
-        Moment { run: RunId(0), at_ms: unix_ms() }
+    fn moment(by: Option<Caller>) -> Moment {
+        Moment { run: RunId(0), at_ms: unix_ms(), by }
     }
 }
 
 impl Recorder for Notes {
-    fn fact(&mut self, subject: &AbsPath, fact: Fact, outcome: Outcome) -> bool {
-        self.0.absorb(subject, fact, outcome, Self::moment())
+    fn fact(&mut self, subject: &AbsPath, by: Option<Caller>, fact: Fact, outcome: Outcome) -> bool {
+        self.0.absorb(subject, fact, outcome, Self::moment(by))
     }
 
-    fn count(&mut self, subject: &AbsPath, abi: Abi, call: &Syscall, times: u64) {
-        self.0.count(subject, abi, call, times, Self::moment());
+    fn count(&mut self, subject: &AbsPath, by: Option<Caller>, abi: Abi, call: &Syscall, times: u64) {
+        self.0.count(subject, abi, call, times, Self::moment(by));
     }
 
-    fn invoked(&mut self, subject: &AbsPath, chain: Vec<AbsPath>, command: Vec<String>) {
-        self.0.invoked(subject, Invocation { chain, command }, Self::moment());
+    fn invoked(&mut self, subject: &AbsPath, invocation: Invocation) {
+        self.0.invoked(subject, invocation, Self::moment(None));
     }
 
     fn gap(&mut self, gap: Gap) -> bool {

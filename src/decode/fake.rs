@@ -12,6 +12,7 @@ use crate::event::{
 };
 use crate::fact::{Access, Check, Fact, FileFact, Gap, GapKind, Operation};
 use crate::path::AbsPath;
+use crate::record::{Caller, Invocation};
 
 /// Where the bench puts what calls point to.
 const HEAP: u64 = 0x10_0000;
@@ -241,18 +242,19 @@ pub(super) struct Log {
 }
 
 impl Recorder for Log {
-    fn fact(&mut self, subject: &AbsPath, fact: Fact, outcome: Outcome) -> bool {
+    fn fact(&mut self, subject: &AbsPath, _: Option<Caller>, fact: Fact, outcome: Outcome) -> bool {
         let entry = (subject.clone(), fact, outcome);
         let news = !self.facts.contains(&entry);
         self.facts.push(entry);
         news
     }
 
-    fn count(&mut self, subject: &AbsPath, abi: Abi, call: &Syscall, times: u64) {
+    fn count(&mut self, subject: &AbsPath, _: Option<Caller>, abi: Abi, call: &Syscall, times: u64) {
         *self.counts.entry((subject.clone(), abi, call.to_string())).or_default() += times;
     }
 
-    fn invoked(&mut self, subject: &AbsPath, chain: Vec<AbsPath>, command: Vec<String>) {
+    fn invoked(&mut self, subject: &AbsPath, invocation: Invocation) {
+        let (chain, command) = (invocation.chain().to_vec(), invocation.command().to_vec());
         self.invoked.push((subject.clone(), chain, command));
     }
 

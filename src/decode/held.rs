@@ -7,6 +7,7 @@ use super::table::{self, Row};
 use super::workload::Workload;
 use super::{multiplex, read};
 use crate::event::{Call, TaskView, Tid};
+use crate::record::Caller;
 
 /// A call between its entry and its end.
 pub(super) struct Held {
@@ -14,6 +15,8 @@ pub(super) struct Held {
     pub(super) row: &'static Row,
     /// Who made it; an execve belongs to the program that it ends.
     pub(super) subject: Option<SubjectId>,
+    /// How that was started.
+    pub(super) caller: Option<Caller>,
     /// The decoder, name and arguments of the call that it stands for: of another one when it is multiplexed.
     decoder: Option<&'static dyn Decode>,
     pub(super) name: &'static str,
@@ -22,11 +25,17 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub(super) fn new(call: &Call, row: &'static Row, subject: Option<SubjectId>, view: &dyn TaskView) -> Self {
+    pub(super) fn new(
+        call: &Call,
+        row: &'static Row,
+        (subject, caller): (Option<SubjectId>, Option<Caller>),
+        view: &dyn TaskView,
+    ) -> Self {
         let mut held = Self {
             call: *call,
             row,
             subject,
+            caller,
             decoder: row.decoder,
             name: row.name,
             args: call.args,

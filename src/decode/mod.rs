@@ -46,12 +46,13 @@ use crate::abi::{Abi, Syscall};
 use crate::event::{Call, Census, Directive, Ended, Interest, KnownCalls, Loss, Origin, Outcome, Sink, TaskView, Tid};
 use crate::fact::{Arguments, Fact, Gap, GapKind};
 use crate::path::AbsPath;
+use crate::record::{Caller, Invocation};
 use exec::Executed;
 use held::Held;
 use quiet::Quiet;
 use scene::Kept;
 use standing::Standing;
-use subject::{SubjectId, Subjects};
+use subject::{Novelty, SubjectId, Subjects};
 use workload::Workload;
 
 /// How many programs of the chain to an execution are kept.
@@ -59,17 +60,16 @@ const CHAIN_MAX: usize = 32;
 
 /// Takes what was learned.
 pub trait Recorder {
-    /// Takes one fact of the executable `subject`. Returns whether it is new.
-    fn fact(&mut self, subject: &AbsPath, fact: Fact, outcome: Outcome) -> bool;
+    /// Takes one fact of the executable `subject`, which `by` tells how it was started. Returns whether it is new.
+    fn fact(&mut self, subject: &AbsPath, by: Option<Caller>, fact: Fact, outcome: Outcome) -> bool;
 
     /// `call` was entered `times` more times by `subject`. The first time is told at once, with 1, before any outcome:
-    /// a call that never ends is known all the same. Later ones come in bulk, see [`Decoder::flush`].
-    fn count(&mut self, subject: &AbsPath, abi: Abi, call: &Syscall, times: u64);
+    /// a call that never ends is known all the same. Later ones come in bulk, see [`Decoder::flush`], or when another
+    /// invocation is to be kept as its caller.
+    fn count(&mut self, subject: &AbsPath, by: Option<Caller>, abi: Abi, call: &Syscall, times: u64);
 
-    /// `subject` began to run. `chain` has the programs from the workload's root to the one that executed it, the root
-    /// first, none twice in a row; it is empty for the root itself. `command` has its arguments in
-    /// [`crate::path::to_text`] form, cut to a bounded length.
-    fn invoked(&mut self, subject: &AbsPath, chain: Vec<AbsPath>, command: Vec<String>);
+    /// `subject` began to run. The chain has none twice in a row.
+    fn invoked(&mut self, subject: &AbsPath, invocation: Invocation);
 
     /// Something was not seen. Returns whether that is new.
     fn gap(&mut self, gap: Gap) -> bool;
@@ -98,6 +98,8 @@ struct Told<R> {
 struct Task {
     /// The program that it runs; `None` before the workload's own execve.
     subject: Option<SubjectId>,
+    /// How that was started.
+    caller: Option<Caller>,
     /// The programs before this one.
     chain: Rc<[SubjectId]>,
     /// Its credentials.
@@ -135,6 +137,11 @@ impl<R: Recorder> Decoder<R> {
         self.told.subjects.get(subject).map(|subject| &subject.path)
     }
 
+    /// How the program that a task runs was started.
+    pub fn caller(&self, tid: Tid) -> Option<Caller> {
+        self.tasks.get(&tid)?.caller
+    }
+
     /// How many calls were recorded so far.
     pub fn calls(&self) -> u64 {
         self.told.calls
@@ -163,24 +170,30 @@ impl<R: Recorder> Decoder<R> {
     pub fn flush(&mut self) {
         let Told { subjects, recorder, .. } = &mut self.told;
         for subject in subjects.iter_mut() {
-            subject.take_counts(|path, abi, number, times| recorder.count(path, abi, &abi.syscall(number), times));
+            subject
+                .take_counts(|path, abi, number, times| recorder.count(path, None, abi, &abi.syscall(number), times));
         }
     }
 }
 
 impl<R: Recorder> Told<R> {
     /// Counts a call at its entry. Returns whether it is the first of its kind.
-    fn entered(&mut self, subject: SubjectId, call: &Call) -> bool {
+    fn entered(&mut self, subject: SubjectId, by: Option<Caller>, call: &Call) -> bool {
         self.calls += 1;
         let Some(subject) = self.subjects.get_mut(subject) else {
             return false;
         };
-        match subject.enter(call) {
-            Some(false) => false,
-            Some(true) => {
+        match subject.enter(call, by) {
+            Some(Novelty::None) => false,
+            Some(Novelty::Caller) => {
+                let times = subject.take_count(call);
+                self.recorder.count(&subject.path, by, call.abi, &call.abi.syscall(call.number), times);
+                false
+            }
+            Some(Novelty::Call) => {
                 let name = call.abi.syscall(call.number);
                 subject.take_count(call);
-                self.recorder.count(&subject.path, call.abi, &name, 1);
+                self.recorder.count(&subject.path, by, call.abi, &name, 1);
                 self.quiet.called(call.abi, call.number);
                 if name.name().is_none() {
                     let detail = format!("{} call number {} has no name here", call.abi, call.number);
@@ -200,21 +213,21 @@ impl<R: Recorder> Told<R> {
         let Some(subject) = held.subject.and_then(|id| self.subjects.get_mut(id)) else {
             return false;
         };
-        let (call, recorder, path) = (&held.call, &mut self.recorder, subject.path.clone());
+        let (call, by, recorder, path) = (&held.call, held.caller, &mut self.recorder, subject.path.clone());
         let mut news = false;
         if subject.leave(call, outcome) {
             let fact = Fact::Syscall(call.abi, call.abi.syscall(call.number));
-            news |= recorder.fact(&path, fact, outcome);
+            news |= recorder.fact(&path, by, fact, outcome);
         }
         let values = held.row.values(&call.args);
-        if !values.is_empty() && subject.arguments(call, &values, outcome) {
+        if !values.is_empty() && subject.arguments(call, &values, outcome, by) {
             self.quiet.called_with(call.abi, call.number, values.clone());
             let values = Arguments(values.into_vec());
             let fact = Fact::Arguments(call.abi, call.abi.syscall(call.number), values);
-            news |= recorder.fact(&path, fact, outcome);
+            news |= recorder.fact(&path, by, fact, outcome);
         }
         for fact in held.notes.facts {
-            recorder.fact(&path, fact, outcome);
+            recorder.fact(&path, by, fact, outcome);
         }
         for gap in held.notes.gaps {
             recorder.gap(gap);
@@ -234,22 +247,23 @@ impl<R: Recorder> Told<R> {
     }
 
     /// Records facts of a call that succeeded.
-    fn facts(&mut self, subject: SubjectId, facts: Vec<Fact>) {
+    fn facts(&mut self, subject: SubjectId, by: Option<Caller>, facts: Vec<Fact>) {
         let Some(path) = self.subjects.get(subject).map(|subject| &subject.path) else {
             return;
         };
         for fact in facts {
-            self.recorder.fact(path, fact, Outcome::Returned(0));
+            self.recorder.fact(path, by, fact, Outcome::Returned(0));
         }
     }
 
-    /// Records the beginning of a program.
-    fn invoked(&mut self, subject: SubjectId, chain: &[SubjectId], command: Vec<String>) {
+    /// Records the beginning of a program. Returns by what it is known as a caller.
+    fn invoked(&mut self, subject: SubjectId, chain: &[SubjectId], command: Vec<String>) -> Option<Caller> {
         let path = |id: SubjectId| self.subjects.get(id).map(|subject| subject.path.clone());
-        if let Some(subject) = path(subject) {
-            let chain = chain.iter().filter_map(|&id| path(id)).collect();
-            self.recorder.invoked(&subject, chain, command);
-        }
+        let subject = path(subject)?;
+        let invocation = Invocation::new(chain.iter().filter_map(|&id| path(id)).collect(), command);
+        let caller = invocation.id();
+        self.recorder.invoked(&subject, invocation);
+        Some(caller)
     }
 }
 
@@ -260,6 +274,7 @@ impl<R: Recorder> Sink for Decoder<R> {
             Origin::Process(parent) | Origin::Thread(parent) => match self.tasks.get(&parent) {
                 Some(parent) => Task {
                     subject: parent.subject,
+                    caller: parent.caller,
                     chain: Rc::clone(&parent.chain),
                     standing: parent.standing.of_child(parent.held.as_ref().is_some_and(Held::may_leave_namespace)),
                     held: None,
@@ -284,12 +299,12 @@ impl<R: Recorder> Sink for Decoder<R> {
         let unseen_end = task.held.take();
         let mut news = unseen_end.is_some_and(|held| self.told.ended(held, Outcome::Unfinished));
         match task.subject {
-            Some(subject) => news |= self.told.entered(subject, call),
+            Some(subject) => news |= self.told.entered(subject, task.caller, call),
             None if row.executes => {}
             // Our own child on its way to the workload's execve.
             None => return Interest::default(),
         }
-        let mut held = Held::new(call, row, task.subject, view);
+        let mut held = Held::new(call, row, (task.subject, task.caller), view);
         held.look(tid, view, &mut self.workload, &mut task.standing, |decoder, scene| decoder.enter(scene));
         if !row.returns {
             news |= self.told.ended(held, Outcome::Unfinished);
@@ -370,17 +385,20 @@ impl<R: Recorder> Decoder<R> {
     /// `task` runs another program from now on.
     fn run(&mut self, task: &mut Task, executed: Executed) {
         let program = self.told.subjects.id(&executed.program);
+        let first = task.subject.is_none();
         let executor = task.subject.unwrap_or(program);
-        if let (None, Some(held)) = (task.subject, &mut task.held) {
-            held.subject = Some(program);
-            self.told.entered(program, &held.call);
-        } else if executor != program && task.chain.len() < CHAIN_MAX {
+        if executor != program && task.chain.len() < CHAIN_MAX {
             task.chain = task.chain.iter().copied().chain([executor]).collect();
         }
-        task.subject = Some(program);
-        self.told.facts(executor, executed.executor);
-        self.told.facts(program, executed.started);
-        self.told.invoked(program, &task.chain, executed.command);
+        let caller = self.told.invoked(program, &task.chain, executed.command);
+        if let (true, Some(held)) = (first, &mut task.held) {
+            (held.subject, held.caller) = (Some(program), caller);
+            self.told.entered(program, caller, &held.call);
+        }
+        let by = if first { caller } else { task.caller };
+        (task.subject, task.caller) = (Some(program), caller);
+        self.told.facts(executor, by, executed.executor);
+        self.told.facts(program, caller, executed.started);
         if let Some(gap) = executed.gap {
             self.told.recorder.gap(gap);
         }

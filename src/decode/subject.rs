@@ -1,6 +1,6 @@
 //! What was already told of the calls of one executable, so that a call that teaches nothing costs next to nothing.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use smallvec::SmallVec;
 
@@ -8,6 +8,7 @@ use super::scene::Values;
 use crate::abi::Abi;
 use crate::event::{Call, Outcome};
 use crate::path::AbsPath;
+use crate::record::{Caller, Callers};
 
 /// Numbers below this have a place of their own; no kernel has as many calls.
 const DENSE: usize = 1024;
@@ -60,7 +61,7 @@ pub(super) struct Subject {
     pub(super) path: AbsPath,
     calls: [Vec<Known>; Abi::ALL.len()],
     odd: BTreeMap<(Abi, u32), Known>,
-    arguments: HashSet<(Abi, u32, Values, u16)>,
+    arguments: HashMap<(Abi, u32, Values, u16), Callers>,
     counted: bool,
 }
 
@@ -73,11 +74,24 @@ struct Known {
     seen: bool,
     /// Classes of outcome that were told.
     outcomes: SmallVec<[u16; 4]>,
+    /// The callers that were told.
+    callers: Callers,
+}
+
+/// What is new of a call at its entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Novelty {
+    /// Nothing.
+    None,
+    /// Its caller is to be kept.
+    Caller,
+    /// The call itself.
+    Call,
 }
 
 impl Subject {
     fn new(path: AbsPath) -> Self {
-        Self { path, calls: Default::default(), odd: BTreeMap::new(), arguments: HashSet::new(), counted: false }
+        Self { path, calls: Default::default(), odd: BTreeMap::new(), arguments: HashMap::new(), counted: false }
     }
 
     /// The place of one call; `None` when there are too many odd numbers.
@@ -97,12 +111,17 @@ impl Subject {
         Some(self.odd.entry(key).or_default())
     }
 
-    /// Counts a call at its entry. Returns whether it is the first one; `None` when it cannot be remembered.
-    pub(super) fn enter(&mut self, call: &Call) -> Option<bool> {
+    /// Counts a call at its entry. Returns what is new of it; `None` when it cannot be remembered.
+    pub(super) fn enter(&mut self, call: &Call, by: Option<Caller>) -> Option<Novelty> {
         self.counted = true;
         let known = self.known(call)?;
         known.fresh += 1;
-        Some(!std::mem::replace(&mut known.seen, true))
+        let caller = by.is_some_and(|by| known.callers.insert(by));
+        Some(match (std::mem::replace(&mut known.seen, true), caller) {
+            (false, _) => Novelty::Call,
+            (true, true) => Novelty::Caller,
+            (true, false) => Novelty::None,
+        })
     }
 
     /// Takes the count of one call.
@@ -127,14 +146,18 @@ impl Subject {
         self.known(call).is_some_and(|known| known.outcomes.contains(&outcome.class()))
     }
 
-    /// Notes with which arguments a call was made. Returns whether it is new, or may be.
-    pub(super) fn arguments(&mut self, call: &Call, values: &Values, outcome: Outcome) -> bool {
+    /// Notes with which arguments a call was made. Returns whether that is new, or may be, or its caller is to be kept.
+    pub(super) fn arguments(&mut self, call: &Call, values: &Values, outcome: Outcome, by: Option<Caller>) -> bool {
         let entry = (call.abi, call.number, values.clone(), outcome.class());
-        if self.arguments.contains(&entry) {
-            return false;
+        if let Some(callers) = self.arguments.get_mut(&entry) {
+            return by.is_some_and(|by| callers.insert(by));
         }
         if self.arguments.len() < ODD_MAX {
-            self.arguments.insert(entry);
+            let mut callers = Callers::default();
+            if let Some(by) = by {
+                callers.insert(by);
+            }
+            self.arguments.insert(entry, callers);
         }
         true
     }
@@ -171,11 +194,11 @@ mod tests {
         let mut subject = Subject::new(AbsPath::root());
         let call = |number| Call { abi: Abi::X86_64, number, args: [0; 6] };
         for number in (0..=u32::MAX).rev().take(ODD_MAX) {
-            assert_eq!(subject.enter(&call(number)), Some(true));
+            assert_eq!(subject.enter(&call(number), None), Some(Novelty::Call));
         }
-        assert_eq!(subject.enter(&call(u32::MAX)), Some(false));
-        assert_eq!(subject.enter(&call(100_000)), None);
-        assert_eq!(subject.enter(&call(1)), Some(true));
+        assert_eq!(subject.enter(&call(u32::MAX), None), Some(Novelty::None));
+        assert_eq!(subject.enter(&call(100_000), None), None);
+        assert_eq!(subject.enter(&call(1), None), Some(Novelty::Call));
         let mut total = 0;
         subject.take_counts(|_, _, _, times| total += times);
         assert_eq!(total, ODD_MAX as u64 + 2);

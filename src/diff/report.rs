@@ -170,14 +170,16 @@ fn shown(change: &Change<'_>, reason: Option<String>, record: Option<&Record>) -
 pub fn witnesses(record: &Record, item: &Item, because: &Because<'_>) -> Vec<Witness> {
     let of = |cause: &crate::infer::Cause<'_>| {
         let subject = record.subjects.get(cause.subject);
-        let invocation = subject.and_then(|subject| subject.invocations.keys().next());
+        let callers = subject.map(|subject| subject.callers(cause.seen).0).unwrap_or_default();
+        let any = || subject.and_then(|subject| subject.invocations.keys().next());
+        let invocation = callers.first().copied().or_else(any);
         let calls = subject.into_iter().flat_map(|subject| subject.syscalls.values().flatten());
         let used = calls.filter(|(call, _)| item.kind == Kind::Syscall && call.to_string() == item.name);
         let arguments = used.flat_map(|(_, used)| used.arguments.keys());
         Witness {
             executable: cause.subject.to_string(),
-            command: invocation.map(|invocation| invocation.command.clone()).unwrap_or_default(),
-            chain: invocation.into_iter().flat_map(|one| one.chain.iter().map(ToString::to_string)).collect(),
+            command: invocation.map(|invocation| invocation.command().to_vec()).unwrap_or_default(),
+            chain: invocation.into_iter().flat_map(|one| one.chain().iter().map(ToString::to_string)).collect(),
             first: date(cause.seen.first_ms),
             last: date(cause.seen.last_ms),
             runs: cause.seen.runs.iter().count(),

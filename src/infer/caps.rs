@@ -491,7 +491,7 @@ mod tests {
     fn override_covers_read_search() {
         let mut record = Record::default();
         let nginx = AbsPath::new(b"/usr/sbin/nginx").unwrap();
-        let moment = crate::record::Moment { run: crate::record::RunId(1), at_ms: 1 };
+        let moment = crate::record::Moment { run: crate::record::RunId(1), at_ms: 1, by: None };
         let absorb = |record: &mut Record, operation| {
             let fact = crate::fact::Fact::Check(check(operation, 0, ALL));
             record.absorb(&nginx, fact, crate::event::Outcome::Returned(i64::from(OK)), moment);

@@ -137,7 +137,7 @@ mod tests {
         .unwrap();
         record.runs.insert(RunId(1), run);
         for fact in facts {
-            let moment = Moment { run: RunId(1), at_ms: 1 };
+            let moment = Moment { run: RunId(1), at_ms: 1, by: None };
             record.absorb(&path("/usr/sbin/nginx"), fact, Outcome::Returned(0), moment);
         }
         record

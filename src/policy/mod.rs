@@ -12,6 +12,21 @@ use std::collections::BTreeSet;
 
 use crate::fact::{Fact, Gap};
 
+/// What policies are asked to be, beside the needs of the workload.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Of the seccomp profile.
+    pub seccomp: seccomp::Options,
+}
+
+impl Options {
+    /// For exactly what was seen.
+    #[must_use]
+    pub const fn exact() -> Self {
+        Self { seccomp: seccomp::Options::exact() }
+    }
+}
+
 /// What a policy says to a fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::OnceLock;
 
 use nix::errno::Errno;
@@ -21,6 +22,75 @@ pub struct Evidence {
     pub last_ms: u64,
     /// Runs in which it was seen.
     pub runs: RunSet,
+    /// By which invocations of its executable: a sample.
+    #[serde(default, skip_serializing_if = "Callers::is_empty")]
+    pub by: Callers,
+}
+
+/// One way in which an executable was started, by the id of its [`super::Invocation`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Caller(pub NonZeroU32);
+
+impl Serialize for Caller {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&format_args!("{:08x}", self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Caller {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(from)?;
+        let number = u32::from_str_radix(&text, 16).ok().and_then(NonZeroU32::new);
+        number.map(Self).ok_or_else(|| serde::de::Error::custom(format_args!("`{text}` is no id of an invocation")))
+    }
+}
+
+/// A sample of callers in four words, since a record may hold a million: the smallest ids, so that joining samples stays
+/// lawful.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Callers([Option<Caller>; 4]);
+
+impl Callers {
+    /// Adds a caller. Returns whether it is new and kept.
+    pub fn insert(&mut self, caller: Caller) -> bool {
+        let mut moving = Some(caller);
+        if self.0.contains(&moving) {
+            return false;
+        }
+        for place in &mut self.0 {
+            if place.is_none() || moving < *place {
+                std::mem::swap(place, &mut moving);
+            }
+        }
+        moving != Some(caller)
+    }
+
+    /// The callers, sorted.
+    pub fn iter(&self) -> impl Iterator<Item = Caller> {
+        self.0.iter().flatten().copied()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Serialize for Callers {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Callers {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let mut callers = Self::default();
+        for caller in SmallVec::<[Caller; 4]>::deserialize(from)? {
+            callers.insert(caller);
+        }
+        Ok(callers)
+    }
 }
 
 /// A sorted set of runs.
@@ -60,9 +130,10 @@ impl Evidence {
     /// Seen once.
     #[must_use]
     pub fn at(moment: Moment) -> Self {
-        let mut runs = RunSet::default();
-        runs.insert(moment.run);
-        Self { first_ms: moment.at_ms, last_ms: moment.at_ms, runs }
+        let mut seen =
+            Self { first_ms: moment.at_ms, last_ms: moment.at_ms, runs: RunSet::default(), by: Callers::default() };
+        seen.again(moment);
+        seen
     }
 
     /// Seen again.
@@ -70,15 +141,21 @@ impl Evidence {
         self.first_ms = self.first_ms.min(moment.at_ms);
         self.last_ms = self.last_ms.max(moment.at_ms);
         self.runs.insert(moment.run);
+        if let Some(caller) = moment.by {
+            self.by.insert(caller);
+        }
     }
 
     /// Both evidences.
     pub fn join(&mut self, other: Self) {
-        let Self { first_ms, last_ms, runs } = other;
+        let Self { first_ms, last_ms, runs, by } = other;
         self.first_ms = self.first_ms.min(first_ms);
         self.last_ms = self.last_ms.max(last_ms);
         for run in runs.0 {
             self.runs.insert(run);
+        }
+        for caller in by.iter() {
+            self.by.insert(caller);
         }
     }
 }
@@ -257,5 +334,21 @@ fn errno_name(errno: u16) -> Option<String> {
     match Errno::from_raw(i32::from(errno)) {
         Errno::UnknownErrno => None,
         known => Some(format!("{known:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_callers_stay() {
+        let caller = |id: u32| Caller(NonZeroU32::new(id).unwrap());
+        let mut callers = Callers::default();
+        assert!(callers.is_empty());
+        for (id, kept) in [(5, true), (7, true), (5, false), (9, true), (8, true), (3, true), (9, false), (10, false)] {
+            assert_eq!(callers.insert(caller(id)), kept, "{id}");
+        }
+        assert_eq!(callers.iter().collect::<Vec<_>>(), [3, 5, 7, 8].map(caller));
     }
 }

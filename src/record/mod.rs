@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-pub use evidence::{Evidence, Failures, Outcomes, RunSet, Usage};
+pub use evidence::{Caller, Callers, Evidence, Failures, Outcomes, RunSet, Usage};
 pub use subject::{FileUse, Invocation, Subject, SyscallUse};
 
 use crate::abi::{Abi, Syscall};
@@ -24,7 +24,7 @@ use crate::fact::{Fact, Gap, GapKind};
 use crate::path::AbsPath;
 
 /// The layout that [`mod@file`] writes. A change of layout or meaning raises it.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Everything that was learned of one workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,13 +88,15 @@ pub struct Run {
     pub version: String,
 }
 
-/// When something was seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// When and by whom something was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moment {
     /// In which run.
     pub run: RunId,
     /// Unix time in milliseconds.
     pub at_ms: u64,
+    /// The invocation of the executable that did it, where that is known.
+    pub by: Option<Caller>,
 }
 
 /// How many different things a record holds.

@@ -1,10 +1,11 @@
 //! What was seen of one executable, and the evidence of each fact.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::evidence::{Evidence, Failures, Outcomes, Usage};
+use super::evidence::{Caller, Evidence, Failures, Outcomes, Usage};
 use super::{Moment, RunId, entries};
 use crate::abi::{Abi, Syscall};
 use crate::event::Outcome;
@@ -21,7 +22,7 @@ pub(super) const LIMIT: usize = 4096;
 const ARGUMENTS_LIMIT: usize = 256;
 
 /// How many invocations are kept as a sample: the smallest ones, so that joining samples stays lawful.
-pub(super) const INVOCATIONS: usize = 16;
+pub(super) const INVOCATIONS: usize = 32;
 
 /// A small set is full; what it holds, in words.
 pub(super) struct Full(pub &'static str);
@@ -69,12 +70,67 @@ pub struct Subject {
 }
 
 /// How an executable was started: its command line and the programs from the workload's root to it.
+///
+/// The order is that of the ids, so that the sample of invocations is likely to hold those of [`super::Callers`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "Start")]
 pub struct Invocation {
+    /// By which evidence refers to it; made of the rest.
+    id: Caller,
     /// Programs from the root to the one that executed it, the root first; empty for the root itself.
-    pub chain: Vec<AbsPath>,
+    chain: Vec<AbsPath>,
     /// Its arguments in [`crate::path::to_text`] form, cut to a bounded length.
-    pub command: Vec<String>,
+    command: Vec<String>,
+}
+
+/// An [`Invocation`] as it is read: the id is made anew.
+#[derive(Deserialize)]
+struct Start {
+    chain: Vec<AbsPath>,
+    command: Vec<String>,
+}
+
+impl From<Start> for Invocation {
+    fn from(Start { chain, command }: Start) -> Self {
+        Self::new(chain, command)
+    }
+}
+
+impl Invocation {
+    /// The invocation with this chain and command.
+    #[must_use]
+    pub fn new(chain: Vec<AbsPath>, command: Vec<String>) -> Self {
+        let programs = chain.iter().map(AbsPath::as_bytes);
+        let id = fingerprint(programs.chain([&b""[..]]).chain(command.iter().map(String::as_bytes)));
+        Self { id, chain, command }
+    }
+
+    /// By which evidence refers to it.
+    #[must_use]
+    pub fn id(&self) -> Caller {
+        self.id
+    }
+
+    /// Programs from the root to the one that executed it, the root first; empty for the root itself.
+    #[must_use]
+    pub fn chain(&self) -> &[AbsPath] {
+        &self.chain
+    }
+
+    /// Its arguments in [`crate::path::to_text`] form, cut to a bounded length.
+    #[must_use]
+    pub fn command(&self) -> &[String] {
+        &self.command
+    }
+}
+
+/// A number for these words that every build and machine gives alike: FNV-1a, folded to 32 bits.
+fn fingerprint<'a>(words: impl Iterator<Item = &'a [u8]>) -> Caller {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    // 0xff ends a word; text never holds it.
+    let hash = words.fold(0xcbf2_9ce4_8422_2325, |hash, word| step(word.iter().fold(hash, step), &0xff));
+    let folded = (hash >> 32) ^ (hash & u64::from(u32::MAX));
+    Caller(u32::try_from(folded).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN))
 }
 
 /// The use of one system call.
@@ -201,6 +257,15 @@ impl Subject {
         while self.invocations.len() > INVOCATIONS {
             self.invocations.pop_last();
         }
+    }
+
+    /// The invocations that `seen` names, and how many of them are not in the sample.
+    #[must_use]
+    pub fn callers(&self, seen: &Evidence) -> (Vec<&Invocation>, usize) {
+        let known = |caller: Caller| self.invocations.keys().find(|invocation| invocation.id == caller);
+        let found = seen.by.iter().filter_map(known).collect::<Vec<_>>();
+        let lost = seen.by.iter().count() - found.len();
+        (found, lost)
     }
 
     pub(super) fn facts(&self) -> impl Iterator<Item = (Fact, Outcomes)> {

@@ -22,10 +22,10 @@ use std::io::{self, Write};
 use serde_json::Value;
 
 use crate::infer::Needs;
-use crate::policy::Policy;
 use crate::policy::apparmor::AppArmor;
 use crate::policy::caps::Caps;
-use crate::policy::seccomp::Seccomp;
+use crate::policy::seccomp::{CompileError, Derived, TargetError, fits};
+use crate::policy::{Options, Policy};
 
 pub use engine::Templates;
 pub use name::{BadName, ProfileName};
@@ -44,23 +44,26 @@ pub struct Format {
     /// The template that is built in.
     text: &'static str,
     /// Its typed rules.
-    policy: fn(&Needs<'_>) -> Box<dyn Policy>,
+    policy: fn(&Needs<'_>, &Options) -> Box<dyn Policy>,
     /// What its template sees.
-    view: fn(Needs<'_>, &ProfileName) -> serde_json::Result<Value>,
+    view: fn(Needs<'_>, &ProfileName, &Options) -> Result<Value, RenderError>,
     /// Whether the text must be JSON; it is read back before it is handed out.
     json: bool,
 }
 
+/// The format whose readers bound its length.
+const SECCOMP: &str = "seccomp";
+
 /// Every format, in the order in which they are written and shown.
 pub const FORMATS: &[Format] = &[
     Format {
-        name: "seccomp",
+        name: SECCOMP,
         description: "seccomp profile of the OCI runtime-spec (Docker, Podman, containerd, Kubernetes)",
         file: "seccomp.json",
         template: "seccomp.json.hbs",
         text: include_str!("../../templates/seccomp.json.hbs"),
-        policy: |needs| Box::new(Seccomp::new(needs)),
-        view: |needs, _| serde_json::to_value(seccomp::SeccompView::new(&needs)),
+        policy: |needs, options| Box::new(Derived::new(needs, &options.seccomp).profile),
+        view: |needs, _, options| Ok(serde_json::to_value(seccomp::SeccompView::new(&needs, &options.seccomp)?)?),
         json: true,
     },
     Format {
@@ -69,8 +72,8 @@ pub const FORMATS: &[Format] = &[
         file: "%.apparmor",
         template: "apparmor.hbs",
         text: include_str!("../../templates/apparmor.hbs"),
-        policy: |needs| Box::new(AppArmor::new(needs)),
-        view: apparmor::view,
+        policy: |needs, _| Box::new(AppArmor::new(needs)),
+        view: |needs, name, _| Ok(apparmor::view(needs, name)?),
         json: false,
     },
     Format {
@@ -79,8 +82,8 @@ pub const FORMATS: &[Format] = &[
         file: "capabilities.txt",
         template: "caps.txt.hbs",
         text: include_str!("../../templates/caps.txt.hbs"),
-        policy: |needs| Box::new(Caps::new(needs)),
-        view: |needs, name| serde_json::to_value(caps::CapsView::text(&needs, name)),
+        policy: |needs, _| Box::new(Caps::new(needs)),
+        view: |needs, name, _| Ok(serde_json::to_value(caps::CapsView::text(&needs, name))?),
         json: false,
     },
     Format {
@@ -89,8 +92,8 @@ pub const FORMATS: &[Format] = &[
         file: "capabilities.json",
         template: "caps.json.hbs",
         text: include_str!("../../templates/caps.json.hbs"),
-        policy: |needs| Box::new(Caps::new(needs)),
-        view: |needs, name| serde_json::to_value(caps::CapsView::json(&needs, name)),
+        policy: |needs, _| Box::new(Caps::new(needs)),
+        view: |needs, name, _| Ok(serde_json::to_value(caps::CapsView::json(&needs, name))?),
         json: true,
     },
 ];
@@ -130,6 +133,15 @@ pub enum RenderError {
         #[source]
         reason: serde_json::Error,
     },
+    /// What a template is to see cannot be told.
+    #[error("a view of the profile cannot be made")]
+    View(#[from] serde_json::Error),
+    /// Its reader would not take the profile as it is.
+    #[error(transparent)]
+    Unfit(#[from] TargetError),
+    /// libseccomp cannot compile it.
+    #[error("cannot compile the profile")]
+    Uncompiled(#[from] CompileError),
     /// The text could not be written.
     #[error(transparent)]
     Io(io::Error),
@@ -150,30 +162,34 @@ impl Format {
 
     /// The typed rules for `needs`.
     #[must_use]
-    pub fn policy(&self, needs: &Needs<'_>) -> Box<dyn Policy> {
-        (self.policy)(needs)
+    pub fn policy(&self, needs: &Needs<'_>, options: &Options) -> Box<dyn Policy> {
+        (self.policy)(needs, options)
     }
 
-    /// Writes the profile for `needs`, which are used up: a million files are held once at a time. Equal needs give
-    /// equal bytes.
+    /// Writes the profile for `needs`, which are used up: a million files are held once at a time. Equal needs and options
+    /// give equal bytes.
     ///
     /// # Errors
     /// See [`RenderError`]. With an error some of the text may have been written to `to`, except in JSON.
     pub fn render(
         &self,
         needs: Needs<'_>,
+        options: &Options,
         profile: &ProfileName,
         templates: &Templates,
         mut to: impl Write,
     ) -> Result<(), RenderError> {
         let not_json = |reason| RenderError::NotJson { template: self.template.to_owned(), reason };
-        let view = (self.view)(needs, profile).map_err(not_json)?;
+        let view = (self.view)(needs, profile, options)?;
         if !self.json {
             return templates.render(self.template, view, to);
         }
         let mut text = Vec::new();
         templates.render(self.template, view, &mut text)?;
         serde_json::from_slice::<serde::de::IgnoredAny>(&text).map_err(not_json)?;
+        if self.name == SECCOMP {
+            fits(text.len())?;
+        }
         to.write_all(&text).map_err(RenderError::Io)
     }
 }

@@ -1,16 +1,26 @@
 //! What `seccomp.json.hbs` sees.
 
+use std::collections::BTreeSet;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 
+use super::RenderError;
 use super::context::{Header, header};
 use super::escape::Escaped;
+use crate::abi::Syscall;
 use crate::infer::Needs;
-use crate::policy::seccomp::{Condition, Rule, Seccomp};
+use crate::policy::seccomp::{Condition, Derived, NamedSet, Options, Rule, Seccomp, Target};
 
 /// A profile with where it comes from.
 #[derive(Serialize)]
 pub(super) struct SeccompView {
     origin: Header,
+    /// What was added to it, and why.
+    added: Vec<SetView>,
+    /// The compiled program in base64, in place of the profile; at most one.
+    program: Vec<Escaped>,
     default_action: Escaped,
     /// `null` for an action without errno; so are all that may be missing.
     default_errno: Option<u16>,
@@ -29,7 +39,16 @@ struct ListenerView {
 }
 
 #[derive(Serialize)]
+struct SetView {
+    name: Escaped,
+    reason: Escaped,
+    calls: Vec<Escaped>,
+}
+
+#[derive(Serialize)]
 struct RuleView {
+    /// At most one.
+    comment: Vec<Escaped>,
     names: Vec<Escaped>,
     action: Escaped,
     errno: Option<u16>,
@@ -45,11 +64,25 @@ struct ConditionView {
 }
 
 impl SeccompView {
-    pub(super) fn new(needs: &Needs<'_>) -> Self {
+    /// # Errors
+    /// When the reader would not keep all of the profile.
+    pub(super) fn new(needs: &Needs<'_>, options: &Options) -> Result<Self, RenderError> {
         const SHARED: &str = "several architectures: the format allows each call for all of them";
-        let policy = Seccomp::new(needs);
+        let derived = Derived::new(needs, options).fitting(options)?;
+        let policy = &derived.profile;
         let notes = if policy.architectures.len() > 1 { &[SHARED][..] } else { &[] };
-        Self::of(&policy, header(needs, &policy, Escaped::for_json, notes))
+        let mut view = Self::of(policy, header(needs, policy, Escaped::for_json, notes));
+        view.added = derived.added.iter().map(SetView::new).collect();
+        if options.target.comments() {
+            for (rule, purpose) in view.rules.iter_mut().zip(&derived.purposes) {
+                rule.comment.push(Escaped::for_json(purpose));
+            }
+        }
+        if options.target == Target::CrunRaw {
+            let program = policy.compile()?.program;
+            view.program.push(Escaped::for_json(&BASE64.encode(program.as_flattened())));
+        }
+        Ok(view)
     }
 
     fn of(policy: &Seccomp, origin: Header) -> Self {
@@ -59,6 +92,8 @@ impl SeccompView {
         });
         Self {
             origin,
+            added: Vec::new(),
+            program: Vec::new(),
             default_action: Escaped::fixed(policy.default_action.name()),
             default_errno: policy.default_action.errno(),
             architectures: policy.architectures.iter().map(|known| Escaped::fixed(known.name())).collect(),
@@ -69,15 +104,26 @@ impl SeccompView {
     }
 }
 
+impl SetView {
+    fn new(set: &NamedSet) -> Self {
+        Self { name: Escaped::for_json(&set.name), reason: Escaped::for_json(&set.reason), calls: names(&set.calls) }
+    }
+}
+
 impl RuleView {
     fn new(rule: &Rule) -> Self {
         Self {
-            names: rule.names.iter().map(|call| Escaped::for_json(&call.to_string())).collect(),
+            comment: Vec::new(),
+            names: names(&rule.names),
             action: Escaped::fixed(rule.action.name()),
             errno: rule.action.errno(),
             args: rule.conditions.iter().map(ConditionView::new).collect(),
         }
     }
+}
+
+fn names(calls: &BTreeSet<Syscall>) -> Vec<Escaped> {
+    calls.iter().map(|call| Escaped::for_json(&call.to_string())).collect()
 }
 
 impl ConditionView {
@@ -97,7 +143,7 @@ mod tests {
 
     use super::*;
     use crate::abi::Abi;
-    use crate::infer::{Options, infer};
+    use crate::infer::{self, infer};
     use crate::policy::seccomp::{Action, Architecture, Flag, Listener, Test};
     use crate::record::Record;
     use crate::render::Templates;
@@ -141,7 +187,7 @@ mod tests {
             syscalls in vec(rule(), 0..4),
         ) {
             let record = Record::default();
-            let needs = infer(&record, &Options::default());
+            let needs = infer(&record, &infer::Options::default());
             let mut profile = Seccomp::new(&needs);
             profile.default_action = default_action;
             profile.architectures = architectures.into_iter().map(|name| Architecture::named(name).unwrap()).collect();

@@ -123,7 +123,7 @@ fn with_files(names: impl IntoIterator<Item = String>) -> Record {
     for name in names {
         let path = AbsPath::new(name.as_bytes()).unwrap();
         let fact = FileFact { path, access: Access::WRITE, owner: true, directory: false };
-        record.absorb(&program, Fact::File(fact), Outcome::Returned(3), Moment { run: RunId(7), at_ms: 5 });
+        record.absorb(&program, Fact::File(fact), Outcome::Returned(3), Moment { run: RunId(7), at_ms: 5, by: None });
     }
     record
 }
@@ -239,7 +239,7 @@ fn what_cannot_be_compared_is_named() {
     let text = fs::read_to_string(&sample).unwrap();
     for (content, told) in [
         (text[..text.len() / 2].to_owned(), "not a readable record"),
-        (text.replacen("\"schema\": 1", "\"schema\": 99", 1), "layout 99"),
+        (text.replacen("\"schema\": 2", "\"schema\": 99", 1), "layout 99"),
         ("{\"defaultAction\": \"SCMP_ACT_ALLOW\"".to_owned(), "not a readable profile"),
         ("hello\n".to_owned(), "neither a record"),
         (text.replace("\"/usr/sbin/nginx\"", "\"/usr/sbin/httpd\""), "--any-program"),

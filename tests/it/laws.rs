@@ -1,20 +1,21 @@
 //! Properties of records and of every format.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
+use learn::abi::Abi;
 use learn::event::Outcome;
 use learn::fact::{Access, Fact};
 use learn::infer::{Globs, Options, infer, outcome};
 use learn::path::AbsPath;
-use learn::policy::Verdict;
 use learn::policy::caps::Caps;
-use learn::policy::seccomp::Seccomp;
+use learn::policy::seccomp::{Derived, Seccomp};
+use learn::policy::{self, Policy, Verdict};
 use learn::record::{Moment, Outcomes, Record, RunId, file};
 use learn::render::{FORMATS, Format, ProfileName, Templates};
 use proptest::prelude::*;
 
-use crate::strategies::{fact, outcome as any_outcome, record};
+use crate::strategies::{fact, outcome as any_outcome, record, seccomp};
 
 fn joined(mut one: Record, other: Record) -> Record {
     one.join(other);
@@ -31,7 +32,8 @@ pub fn rendered(format: &Format, record: &Record) -> String {
     static TEMPLATES: LazyLock<Templates> = LazyLock::new(|| Templates::new(BTreeMap::new()).unwrap());
     let mut text = Vec::new();
     let name = ProfileName::of(record.program.as_ref().map(AbsPath::file_name));
-    format.render(infer(record, &Options::default()), &name, &TEMPLATES, &mut text).unwrap();
+    let needs = infer(record, &Options::default());
+    format.render(needs, &policy::Options::exact(), &name, &TEMPLATES, &mut text).unwrap();
     String::from_utf8(text).unwrap()
 }
 
@@ -54,7 +56,7 @@ fn alone(fact: &Fact, outcome: Outcome) -> Record {
 
 fn with(record: &mut Record, fact: &Fact, outcome: Outcome) {
     let subject = AbsPath::new(b"/bin/a").unwrap();
-    let moment = Moment { run: RunId(1), at_ms: 1 };
+    let moment = Moment { run: RunId(1), at_ms: 1, by: None };
     if let Fact::Arguments(abi, call, _) = fact {
         record.absorb(&subject, Fact::Syscall(*abi, call.clone()), outcome, moment);
     }
@@ -117,7 +119,7 @@ proptest! {
     fn every_needed_fact_is_allowed(record in record()) {
         let needs = infer(&record, &Options::default());
         for format in FORMATS {
-            let policy = format.policy(&needs);
+            let policy = format.policy(&needs, &policy::Options::exact());
             for (_, fact, outcomes) in record.facts() {
                 let needed = outcome::is_needed(&fact, &outcomes);
                 if !needed || policy.permits(&fact) != Verdict::Denied {
@@ -126,7 +128,7 @@ proptest! {
                 // Only what the format has no words for, and then it says so.
                 let one = alone(&fact, outcome_of(&outcomes)[0]);
                 let needs = infer(&one, &Options::default());
-                let gaps = format.policy(&needs).gaps().clone();
+                let gaps = format.policy(&needs, &policy::Options::exact()).gaps().clone();
                 prop_assert!(!gaps.is_empty(), "{}: {fact:?} is refused", format.name);
                 prop_assert!(gaps.is_subset(policy.gaps()), "{}: {gaps:?} is not told", format.name);
             }
@@ -137,7 +139,7 @@ proptest! {
     fn nothing_else_is_allowed(record in record(), fact in fact()) {
         let options = Options { globs: Globs::Off, ..Options::default() };
         for format in FORMATS {
-            let verdict = format.policy(&infer(&record, &options)).permits(&fact);
+            let verdict = format.policy(&infer(&record, &options), &policy::Options::exact()).permits(&fact);
             let mut more = record.clone();
             with(&mut more, &fact, Outcome::Returned(0));
             let (before, after) = (rules(format, &record), rules(format, &more));
@@ -148,10 +150,30 @@ proptest! {
                 Verdict::Allowed | Verdict::NotGoverned if changes_owners(&fact) => {}
                 Verdict::Allowed | Verdict::NotGoverned => prop_assert_eq!(before, after, "{}: {:?}", format.name, fact),
                 Verdict::Denied | Verdict::Unknown => {
-                    let policy = format.policy(&infer(&more, &options)).permits(&fact);
+                    let policy = format.policy(&infer(&more, &options), &policy::Options::exact()).permits(&fact);
                     let changed = before != after || policy == Verdict::Denied;
                     prop_assert!(changed, "{}: {fact:?} is refused, and allowed by the same rules", format.name);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_not_seen_is_of_a_named_set(record in record(), options in seccomp()) {
+        let needs = infer(&record, &Options::default());
+        let Derived { profile, added, .. } = Derived::new(&needs, &options);
+        let seen: BTreeSet<_> = needs.syscalls.values().flat_map(|calls| calls.keys().copied()).collect();
+        let named: BTreeSet<_> = added.iter().flat_map(|set| &set.calls).collect();
+        prop_assert!(named.is_disjoint(&seen), "{:?}", added);
+        for rule in profile.syscalls.iter().filter(|rule| rule.action.admits() == Some(true)) {
+            for call in &rule.names {
+                prop_assert!(seen.contains(call) || named.contains(call), "{} is of no set", call);
+            }
+        }
+        if profile.default_action.admits() == Some(false) {
+            let others = (0..470).map(|number| Abi::native().syscall(number));
+            for call in others.filter(|call| !seen.contains(call) && !named.contains(call)) {
+                prop_assert_eq!(profile.permits(&Fact::Syscall(Abi::native(), call)), Verdict::Denied);
             }
         }
     }
@@ -182,7 +204,7 @@ proptest! {
     fn every_gap_is_in_every_header(record in record()) {
         for format in FORMATS {
             let text = rendered(format, &record);
-            let policy = format.policy(&infer(&record, &Options::default()));
+            let policy = format.policy(&infer(&record, &Options::default()), &policy::Options::exact());
             for gap in record.gaps.union(policy.gaps()) {
                 prop_assert!(text.contains(gap.kind.name()), "{}: {gap:?}", format.name);
             }
@@ -198,8 +220,8 @@ proptest! {
         // What a policy governs is a matter of the fact alone.
         let record = alone(&fact, outcome);
         for format in FORMATS {
-            let known = format.policy(&infer(&record, &Options::default())).permits(&fact);
-            let empty = format.policy(&infer(&Record::default(), &Options::default())).permits(&fact);
+            let known = format.policy(&infer(&record, &Options::default()), &policy::Options::exact()).permits(&fact);
+            let empty = format.policy(&infer(&Record::default(), &Options::default()), &policy::Options::exact()).permits(&fact);
             prop_assert_eq!(known == Verdict::NotGoverned, empty == Verdict::NotGoverned, "{}", format.name);
         }
     }

@@ -87,7 +87,7 @@ fn an_escaped_name_means_that_file_alone() {
     let subject = AbsPath::new(b"/bin/a").unwrap();
     for path in &paths {
         let fact = FileFact { path: path.clone(), access: Access::READ, owner: false, directory: false };
-        record.absorb(&subject, Fact::File(fact), Outcome::Returned(0), Moment { run: RunId(1), at_ms: 1 });
+        record.absorb(&subject, Fact::File(fact), Outcome::Returned(0), Moment { run: RunId(1), at_ms: 1, by: None });
     }
     let ours = rendered(apparmor(), &record);
     let (head, _) = ours.split_once("  # Files").unwrap();
@@ -149,7 +149,7 @@ fn the_kernel_refuses_what_the_profile_does_not_name() {
         "close",
     ] {
         let fact = Fact::Syscall(abi, Syscall::Named(name.into()));
-        record.absorb(&subject, fact, Outcome::Returned(0), Moment { run: RunId(1), at_ms: 1 });
+        record.absorb(&subject, fact, Outcome::Returned(0), Moment { run: RunId(1), at_ms: 1, by: None });
     }
     let profile = Seccomp::parse(&rendered(&FORMATS[0], &record)).unwrap();
     // A filter without TSYNC binds the thread that loads it alone.

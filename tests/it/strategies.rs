@@ -8,8 +8,9 @@ use learn::fact::{
     Operation, SignalFact, SignalTarget, TraceFact,
 };
 use learn::path::{AbsPath, to_text};
-use learn::record::{Invocation, Moment, Record, Run, RunId};
-use proptest::collection::vec;
+use learn::policy::seccomp;
+use learn::record::{Caller, Invocation, Moment, Record, Run, RunId};
+use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -208,7 +209,8 @@ pub fn fact() -> impl Strategy<Value = Fact> {
 }
 
 fn moment() -> impl Strategy<Value = Moment> {
-    (0..3u64, 0..100u64).prop_map(|(run, at_ms)| Moment { run: RunId(run), at_ms })
+    let caller = option::of((1..9u32).prop_map(|id| Caller(id.try_into().unwrap())));
+    (0..3u64, 0..100u64, caller).prop_map(|(run, at_ms, by)| Moment { run: RunId(run), at_ms, by })
 }
 
 fn run() -> impl Strategy<Value = Run> {
@@ -236,11 +238,21 @@ fn gap() -> impl Strategy<Value = Gap> {
     (select(kinds), name()).prop_map(|(kind, name)| Gap { kind, detail: String::from_utf8_lossy(&name).into_owned() })
 }
 
+/// Any way to ask for a seccomp profile.
+pub fn seccomp() -> impl Strategy<Value = seccomp::Options> {
+    let targets = seccomp::Target::NAMES.map(|(target, ..)| target);
+    let refusals = seccomp::Refusal::NAMES.map(|(refusal, ..)| refusal);
+    let runtimes = btree_set(select(&seccomp::Runtime::ALL[..]), 0..3);
+    (select(targets.to_vec()), runtimes, any::<bool>(), select(refusals.to_vec())).prop_map(
+        |(target, runtimes, no_new_privs, refusal)| seccomp::Options { target, runtimes, no_new_privs, refusal },
+    )
+}
+
 pub fn record() -> impl Strategy<Value = Record> {
     (
         option::of(subject()),
         proptest::collection::btree_map((0..3u64).prop_map(RunId), run(), 0..3),
-        proptest::collection::btree_set(gap(), 0..3),
+        btree_set(gap(), 0..3),
         vec((subject(), fact(), outcome(), moment()), 0..24),
         vec((subject(), "[a-z]{1,2}", moment()), 0..24),
         vec((subject(), 0..3u64, 0..9u64), 0..4),
@@ -251,7 +263,7 @@ pub fn record() -> impl Strategy<Value = Record> {
                 record.absorb(&subject, fact, outcome, moment);
             }
             for (subject, word, moment) in invocations {
-                record.invoked(&subject, Invocation { chain: Vec::new(), command: vec![word] }, moment);
+                record.invoked(&subject, Invocation::new(Vec::new(), vec![word]), moment);
             }
             for (subject, run, count) in counts {
                 for used in record

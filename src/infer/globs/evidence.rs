@@ -274,7 +274,7 @@ mod tests {
                 access.iter().map(|word| Access::named(word).unwrap()).fold(Access::empty(), |all, one| all | one);
             let run = runs.first().map_or(1, |run| run[1..].parse().unwrap());
             let fact = FileFact { path, access, owner: true, directory: false };
-            let moment = Moment { run: RunId(run), at_ms: 1 };
+            let moment = Moment { run: RunId(run), at_ms: 1, by: None };
             record.absorb(&AbsPath::root(), Fact::File(fact), Outcome::Returned(0), moment);
         }
         let mut generaliser = Generaliser::new(&record, globs);

@@ -2,6 +2,7 @@
 //! tracer: `SECCOMP_RET_TRACE` with a number that says which action it stands for.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{self, Read, Seek};
 
 use libseccomp::error::SeccompError;
@@ -58,9 +59,29 @@ impl Seccomp {
     /// # Errors
     /// See [`CompileError`].
     pub fn compile_asking(&self) -> Result<Compiled, CompileError> {
-        let mut filter = ScmpFilterContext::new(asking(self.default_action)).map_err(refused("the default action"))?;
+        let (mut filter, unknown) = self.filter(asking)?;
         // As the kernel's own answer to calls of an architecture without rules.
         filter.set_act_badarch(ScmpAction::Trace(KILL_THREAD)).map_err(refused("its attributes"))?;
+        let bytes = exported(|file| filter.export_bpf(file))?;
+        let (program, _) = bytes.as_chunks();
+        Ok(Compiled { program: program.to_vec(), unknown })
+    }
+
+    /// The profile as the program that a runtime would load.
+    ///
+    /// # Errors
+    /// See [`CompileError`].
+    pub fn compile(&self) -> Result<Compiled, CompileError> {
+        let (filter, unknown) = self.filter(plainly)?;
+        let bytes = exported(|file| filter.export_bpf(file))?;
+        let (program, _) = bytes.as_chunks();
+        Ok(Compiled { program: program.to_vec(), unknown })
+    }
+
+    /// The rules of one action, which the program of the default does without.
+    fn filter(&self, action: fn(Action) -> ScmpAction) -> Result<(ScmpFilterContext, BTreeSet<Syscall>), CompileError> {
+        let default = action(self.default_action);
+        let mut filter = ScmpFilterContext::new(default).map_err(refused("the default action"))?;
         for architecture in &self.architectures {
             let name = architecture.name();
             let token = name.parse::<ScmpArch>().map_err(refused(name))?;
@@ -70,22 +91,17 @@ impl Seccomp {
             }
         }
         let mut unknown = BTreeSet::new();
-        for rule in self.syscalls.iter().filter(|rule| asking(rule.action) != asking(self.default_action)) {
-            self.add(&mut filter, rule, &mut unknown)?;
+        for rule in self.syscalls.iter().filter(|rule| action(rule.action) != default) {
+            self.add(&mut filter, rule, action(rule.action), &mut unknown)?;
         }
-        let mut file = tempfile::tempfile()?;
-        filter.export_bpf(&mut file).map_err(refused("the whole of it"))?;
-        let mut bytes = Vec::new();
-        file.rewind()?;
-        file.read_to_end(&mut bytes)?;
-        let (program, _) = bytes.as_chunks();
-        Ok(Compiled { program: program.to_vec(), unknown })
+        Ok((filter, unknown))
     }
 
     fn add(
         &self,
         filter: &mut ScmpFilterContext,
         rule: &Rule,
+        action: ScmpAction,
         unknown: &mut BTreeSet<Syscall>,
     ) -> Result<(), CompileError> {
         for call in &rule.names {
@@ -99,7 +115,7 @@ impl Seccomp {
             for conditions in rule.alternatives() {
                 let compares: Vec<_> = conditions.iter().map(compare).collect();
                 filter
-                    .add_rule_conditional(asking(rule.action), number, &compares)
+                    .add_rule_conditional(action, number, &compares)
                     .map_err(refused(&format!("the rule {} for `{call}`", rule.action.name())))?;
             }
         }
@@ -130,6 +146,30 @@ const fn asking(action: Action) -> ScmpAction {
         Action::KillThread => KILL_THREAD,
         Action::KillProcess => KILL_PROCESS,
     })
+}
+
+/// The action itself.
+const fn plainly(action: Action) -> ScmpAction {
+    match action {
+        Action::Allow => ScmpAction::Allow,
+        Action::Log => ScmpAction::Log,
+        Action::Errno(errno) => ScmpAction::Errno(errno as i32),
+        Action::Trace(message) => ScmpAction::Trace(message),
+        Action::Notify => ScmpAction::Notify,
+        Action::Trap => ScmpAction::Trap,
+        Action::KillThread => ScmpAction::KillThread,
+        Action::KillProcess => ScmpAction::KillProcess,
+    }
+}
+
+/// What libseccomp writes into a file.
+fn exported(write: impl FnOnce(&mut File) -> Result<(), SeccompError>) -> Result<Vec<u8>, CompileError> {
+    let mut file = tempfile::tempfile()?;
+    write(&mut file).map_err(refused("the whole of it"))?;
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn compare(condition: &Condition) -> ScmpArgCompare {

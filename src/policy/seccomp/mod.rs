@@ -3,22 +3,30 @@
 //! The types hold the whole grammar; what is made here is the part of it that every runtime reads alike.
 
 mod compile;
+mod derive;
 mod docker;
 mod grammar;
 mod judge;
 mod multiplex;
+mod options;
 mod parse;
+mod sets;
+mod target;
 mod word;
 
 use std::collections::BTreeSet;
 
 pub use compile::{CompileError, Compiled, asked};
+pub use derive::Derived;
 pub use docker::{Host, Kernel};
 pub use grammar::{Action, Architecture, Condition, ENOSYS, EPERM, Flag, MAX_ERRNO, Rule, Test};
+pub use options::{Options, Refusal, Runtime, Target};
 pub use parse::ParseError;
+pub use sets::NamedSet;
+pub use target::{MOST_BYTES, TargetError, fits};
 
 use crate::abi::Abi;
-use crate::fact::{Gap, GapKind};
+use crate::fact::Gap;
 use crate::infer::Needs;
 
 /// A profile.
@@ -47,30 +55,10 @@ pub struct Listener {
 }
 
 impl Seccomp {
-    /// Allows the calls that were made, under the ABIs that were used; others fail with `EPERM`.
+    /// Allows exactly the calls that were made, under the ABIs that were used; others fail with `EPERM`.
     #[must_use]
     pub fn new(needs: &Needs<'_>) -> Self {
-        let mut names = BTreeSet::new();
-        let mut gaps = BTreeSet::new();
-        for (abi, calls) in &needs.syscalls {
-            for &call in calls.keys() {
-                if call.name().is_some() {
-                    names.insert(call.clone());
-                } else {
-                    let detail = format!("the {abi} call {call} has no name that a profile could hold: it is refused");
-                    gaps.insert(Gap { kind: GapKind::UnnamedSyscall, detail });
-                }
-            }
-        }
-        let rule = Rule { names, action: Action::Allow, conditions: Vec::new() };
-        Self {
-            default_action: Action::Errno(EPERM),
-            architectures: needs.syscalls.keys().copied().map(Architecture::Known).collect(),
-            flags: BTreeSet::new(),
-            listener: None,
-            syscalls: if rule.names.is_empty() { Vec::new() } else { vec![rule] },
-            gaps,
-        }
+        Derived::new(needs, &Options::exact()).profile
     }
 
     /// A profile that allows everything.

@@ -1,0 +1,134 @@
+//! What a profile is asked to be, beside the needs of the workload.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use super::grammar::{Action, ENOSYS, EPERM};
+
+/// How a profile is made. Equal needs and options give equal profiles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Who reads it.
+    pub target: Target,
+    /// The container runtimes whose own calls are allowed.
+    pub runtimes: BTreeSet<Runtime>,
+    /// Whether containers are always started with `no_new_privs`, for which runtimes need less.
+    pub no_new_privs: bool,
+    /// What happens to a call that is not allowed.
+    pub refusal: Refusal,
+}
+
+impl Options {
+    /// For exactly what was seen.
+    #[must_use]
+    pub const fn exact() -> Self {
+        Self { target: Target::Oci, runtimes: BTreeSet::new(), no_new_privs: false, refusal: Refusal::Eperm }
+    }
+}
+
+impl Default for Options {
+    /// A profile under which a container starts by any known runtime.
+    fn default() -> Self {
+        Self { runtimes: Runtime::ALL.into_iter().collect(), ..Self::exact() }
+    }
+}
+
+/// What happens to a call that is not allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refusal {
+    /// It fails with EPERM.
+    Eperm,
+    /// It fails with ENOSYS, as if the kernel did not have it.
+    Enosys,
+    /// The process ends.
+    Kill,
+    /// It is made and logged.
+    Log,
+}
+
+impl Refusal {
+    /// Each with its name on the command line and what it means.
+    pub const NAMES: [(Self, &'static str, &'static str); 4] = [
+        (Self::Eperm, "eperm", "it fails with EPERM"),
+        (Self::Enosys, "enosys", "it fails with ENOSYS, as if the kernel did not have it"),
+        (Self::Kill, "kill", "the process ends"),
+        (Self::Log, "log", "it is made and logged: a profile that only tells"),
+    ];
+
+    /// The action.
+    #[must_use]
+    pub const fn action(self) -> Action {
+        match self {
+            Self::Eperm => Action::Errno(EPERM),
+            Self::Enosys => Action::Errno(ENOSYS),
+            Self::Kill => Action::KillProcess,
+            Self::Log => Action::Log,
+        }
+    }
+}
+
+/// A container runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Runtime {
+    /// Of Docker, containerd, CRI-O and, mostly, Podman.
+    Runc,
+    /// Of Podman and CRI-O on Fedora and its kin.
+    Crun,
+}
+
+impl Runtime {
+    /// Every runtime.
+    pub const ALL: [Self; 2] = [Self::Runc, Self::Crun];
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Runc => "runc",
+            Self::Crun => "crun",
+        }
+    }
+}
+
+/// Who reads a profile, and so what may stand in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// `linux.seccomp` of the OCI runtime-spec, as runc, crun and youki read it.
+    Oci,
+    /// Docker (`moby/profiles`, `seccomp/seccomp.go`): the same, and comments.
+    Docker,
+    /// Podman (`containers/common`, `pkg/seccomp/types.go`): comments, but neither supervisors nor flags.
+    Podman,
+    /// containerd (`contrib/seccomp`), which reads the specification's form and drops everything else.
+    Containerd,
+    /// Kubernetes' `localhostProfile`, which containerd or CRI-O reads: what both keep.
+    Kubernetes,
+    /// crun's annotation `run.oci.seccomp_bpf_data`: the compiled program in place of a profile.
+    CrunRaw,
+}
+
+impl Target {
+    /// Each with its name on the command line and what it is.
+    pub const NAMES: [(Self, &'static str, &'static str); 6] = [
+        (Self::Oci, "oci", "linux.seccomp of the OCI runtime-spec: runc, crun, youki"),
+        (Self::Docker, "docker", "docker run --security-opt seccomp=FILE; with comments"),
+        (Self::Podman, "podman", "podman run --security-opt seccomp=FILE; with comments"),
+        (Self::Containerd, "containerd", "ctr run --seccomp-profile FILE"),
+        (Self::Kubernetes, "kubernetes", "seccompProfile.localhostProfile, by containerd or CRI-O"),
+        (Self::CrunRaw, "crun-raw", "crun's annotation run.oci.seccomp_bpf_data: compiled, for this machine's ABI"),
+    ];
+
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(target, ..)| *target == self).map_or("", |(_, name, _)| name)
+    }
+
+    /// Whether rules may have a `comment`.
+    #[must_use]
+    pub const fn comments(self) -> bool {
+        matches!(self, Self::Docker | Self::Podman)
+    }
+}
