@@ -78,10 +78,10 @@ fn why(need: &FileNeed<'_>, needs: &Needs<'_>) -> String {
 
 fn sections(policy: &AppArmor, evidence: &Evidence) -> Vec<Section> {
     let mut sections = vec![
-        section("Capabilities", &policy.capabilities, capability),
+        section("Capabilities", policy.capabilities.iter().copied(), capability),
         section(
             "Capabilities that the kernel asks for and does the same without: only its log would tell",
-            &policy.idle,
+            policy.idle.iter().copied(),
             capability,
         ),
         section("Network: family and type of sockets", &policy.network, |to, (family, kind)| {
@@ -111,7 +111,7 @@ fn section<T>(title: &'static str, rules: impl IntoIterator<Item = T>, write: im
     Section { title: Escaped::fixed(title), rules: lines.finish() }
 }
 
-fn capability(to: &mut Lines, capability: &Capability) {
+fn capability(to: &mut Lines, capability: Capability) {
     let word = capability.name().strip_prefix("CAP_").unwrap_or_default().to_ascii_lowercase();
     to.fixed("capability ").word(&word);
 }

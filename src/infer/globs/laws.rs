@@ -59,7 +59,7 @@ fn record(uses: &[(AbsPath, Access, RunId)]) -> Record {
     for (path, access, run) in uses {
         for path in path.parent().into_iter().chain([path.clone()]) {
             let fact = FileFact { path, access: *access, owner: true, directory: false };
-            let moment = Moment { run: *run, at_ms: 1 };
+            let moment = Moment { run: *run, at_ms: 1, by: None };
             record.absorb(&AbsPath::root(), Fact::File(fact), Outcome::Returned(0), moment);
         }
     }

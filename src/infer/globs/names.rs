@@ -194,7 +194,7 @@ fn is_word(text: &[u8]) -> bool {
     text.iter().all(u8::is_ascii_alphabetic)
         && (one_case(u8::is_ascii_lowercase) || one_case(u8::is_ascii_uppercase))
         && turns
-        && text.iter().any(|byte| vowel(byte))
+        && text.iter().any(vowel)
 }
 
 const fn is_python(byte: u8) -> bool {

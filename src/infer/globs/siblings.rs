@@ -65,12 +65,11 @@ impl Kin {
             self.names.push(name);
         }
         for run in runs {
-            match self.runs.iter().find(|(known, _)| *known == run) {
-                Some((_, other)) => self.shared |= *other != name,
-                None => {
-                    self.shared |= self.runs.iter().any(|(_, other)| *other == name);
-                    self.runs.push((run, name));
-                }
+            if let Some((_, other)) = self.runs.iter().find(|(known, _)| *known == run) {
+                self.shared |= *other != name;
+            } else {
+                self.shared |= self.runs.iter().any(|(_, other)| *other == name);
+                self.runs.push((run, name));
             }
         }
     }
