@@ -14,6 +14,7 @@ mod check;
 mod cli;
 mod diff;
 mod enforce;
+mod globs;
 mod laws;
 mod layers;
 mod nginx;

@@ -205,7 +205,16 @@ impl<'r> Generaliser<'r> {
                 passing || volatile || made && wide || told() || siblings()
             }
             Looks::Tail => passing,
+            Looks::Ending => passing && access.contains(Access::RENAME_FROM) && self.becomes(path, name, part),
         }
+    }
+
+    /// Whether the name beside this one that stands before `part`, with or without a point, is given to something.
+    fn becomes(&self, path: &[u8], name: &Range<usize>, part: &Part) -> bool {
+        let place = path.get(..name.start).unwrap_or_default();
+        let before = path.get(name.start..(name.start + part.at.start).saturating_sub(1)).unwrap_or_default();
+        let names = [Some(before), before.strip_prefix(b".")];
+        names.into_iter().flatten().any(|name| self.access(&[place, name].concat()).contains(Access::RENAME_TO))
     }
 }
 
@@ -240,7 +249,7 @@ fn generalise(pieces: &mut Vec<Piece>, looks: Looks, text: &[u8]) {
             b'0'..=b'9' => Piece::Digit,
             other => Piece::text(&[*other]),
         })),
-        Looks::Random | Looks::Tail => pieces.extend(std::iter::repeat_n(Piece::One, text.len())),
+        Looks::Random | Looks::Tail | Looks::Ending => pieces.extend(std::iter::repeat_n(Piece::One, text.len())),
     }
 }
 
@@ -258,7 +267,7 @@ mod tests {
     use crate::fact::{Fact, FileFact};
     use crate::record::{Moment, RunId};
 
-    /// Patterns of all paths, `PATH ACCESS... [@RUN]` each.
+    /// Patterns of all paths, `PATH ACCESS... [@RUN]` each, or `PATH ACCESS... !` of a file that was not there.
     fn patterns(globs: Globs, uses: &[&str]) -> Vec<String> {
         patterns_at(globs, uses, Vec::new())
     }
@@ -267,7 +276,9 @@ mod tests {
     fn patterns_at(globs: Globs, uses: &[&str], runs: Vec<(i64, i64)>) -> Vec<String> {
         let mut record = Record::default();
         for line in uses {
-            let mut words = line.split(' ');
+            let missing = line.ends_with(" !");
+            let outcome = if missing { Outcome::Failed(libc::ENOENT) } else { Outcome::Returned(0) };
+            let mut words = line.trim_end_matches(" !").split(' ');
             let path = AbsPath::new(words.next().unwrap().as_bytes()).unwrap();
             let (runs, access): (Vec<_>, Vec<_>) = words.partition(|word| word.starts_with('@'));
             let access =
@@ -275,7 +286,7 @@ mod tests {
             let run = runs.first().map_or(1, |run| run[1..].parse().unwrap());
             let fact = FileFact { path, access, owner: true, directory: false };
             let moment = Moment { run: RunId(run), at_ms: 1, by: None };
-            record.absorb(&AbsPath::root(), Fact::File(fact), Outcome::Returned(0), moment);
+            record.absorb(&AbsPath::root(), Fact::File(fact), outcome, moment);
         }
         let mut generaliser = Generaliser::new(&record, globs);
         generaliser.clock = Clock { runs };
@@ -360,6 +371,24 @@ mod tests {
         );
         assert_eq!(uses("else"), [format!("/srv/else/.tmp-[0-9]*-pack-{HASH}.pack"), pack.clone()]);
         assert_eq!(patterns(Globs::Safe, &[&format!("{pack} rename-to")]), [pack]);
+    }
+
+    #[test]
+    fn a_word_is_random_where_the_name_before_it_is_given() {
+        let uses = |last: &str| patterns(Globs::Safe, &["/srv/.refs.iuixbm create rename-from", last]);
+        assert_eq!(uses("/srv/refs rename-to"), ["/srv/.refs.??????", "/srv/refs"]);
+        assert_eq!(uses("/srv/refs create"), ["/srv/.refs.iuixbm", "/srv/refs"]);
+    }
+
+    #[test]
+    fn one_sibling_that_was_found_is_enough_to_doubt() {
+        let objects = ["1", "2", "3"].map(|name| format!("/srv/object-{name} create"));
+        let mut uses = objects.iter().map(String::as_str).collect::<Vec<_>>();
+        assert_eq!(patterns(Globs::Safe, &uses)[0], "/srv/object-[0-9]*");
+        uses.push("/srv/object-5 read !");
+        assert_eq!(patterns(Globs::Safe, &uses)[0], "/srv/object-[0-9]*", "a lookup in vain");
+        uses.push("/srv/object-4 read");
+        assert_eq!(patterns(Globs::Safe, &uses)[0], "/srv/object-1");
     }
 
     #[test]

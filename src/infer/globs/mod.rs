@@ -5,8 +5,6 @@
 
 mod clock;
 mod evidence;
-#[cfg(test)]
-mod laws;
 mod names;
 mod places;
 mod siblings;

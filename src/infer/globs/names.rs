@@ -18,6 +18,9 @@ pub(super) enum Looks {
     Random,
     /// Letters and digits at the end of a name that no word has, less surely: only a name for the time being has them.
     Tail,
+    /// Six letters at the end of a name that may be a word: random if it is a name for the time being of the file whose
+    /// name stands before them.
+    Ending,
     /// A number that stands by itself.
     Number,
     /// A number at the end of a word.
@@ -102,8 +105,8 @@ fn found(name: &[u8], at: usize, rest: &[u8], temporary: Option<usize>) -> Optio
         part(0, word.len(), Looks::Hash)
     } else if digits > 0 && digits == rest.len() {
         part(0, digits, Looks::Number)
-    } else if is_tail(name, at, rest) && random(name, word, at, temporary).is_none() {
-        part(0, rest.len(), Looks::Tail)
+    } else if let Some(looks) = tail(name, at, rest).filter(|_| random(name, word, at, temporary).is_none()) {
+        part(0, rest.len(), looks)
     } else if digits > 0 && digits == word.len() {
         part(0, digits, Looks::Number)
     } else if let Some(from) = random(name, word, at, temporary) {
@@ -176,13 +179,17 @@ fn random(name: &[u8], word: &[u8], at: usize, temporary: Option<usize>) -> Opti
     (word.len() <= 24 && is_mixed(word)).then_some(0..word.len())
 }
 
-/// Whether `rest`, the end of a name behind a point or dash, has the length and the look of a random part.
-fn is_tail(name: &[u8], at: usize, rest: &[u8]) -> bool {
+/// What `rest`, the end of a name behind a point or dash, looks like by its length and its letters.
+fn tail(name: &[u8], at: usize, rest: &[u8]) -> Option<Looks> {
     let separated = name.get(..at).and_then(<[u8]>::last).is_some_and(|byte| !byte.is_ascii_alphanumeric());
     let mkstemp = RANDOM_LENGTHS.contains(&rest.len()) && rest.iter().all(u8::is_ascii_alphanumeric);
     let python = rest.len() == 8 && rest.iter().all(|byte| is_python(*byte));
     let mut words = rest.split(|byte| *byte == b'_').filter(|word| !word.is_empty());
-    separated && (mkstemp || python) && !words.all(is_word)
+    match words.all(is_word) {
+        _ if !separated || !(mkstemp || python) => None,
+        true => (rest.len() == 6 && at > 1).then_some(Looks::Ending),
+        false => Some(Looks::Tail),
+    }
 }
 
 /// Whether a text may be a word of a language: letters of one case, or with a capital, in which vowels and
@@ -238,7 +245,8 @@ mod tests {
             ("pkgcache.bin.8_9tis7m", "pkgcache.bin.<Tail 8>"),
             ("pkgcache.bin.qkzwxa", "pkgcache.bin.<Tail 6>"),
             ("pkgcache.bin.snapshot", "pkgcache.bin.snapshot"),
-            ("pkgcache.bin.backup", "pkgcache.bin.backup"),
+            ("pkgcache.bin.backup", "pkgcache.bin.<Ending 6>"),
+            ("refs_iuixbm", "refs_<Ending 6>"),
             ("pkgcache.bin.old_copy", "pkgcache.bin.old_copy"),
             ("temp-12345678", "temp-<Number 8>"),
             ("temp-appendonly.aof.manifest", "temp-appendonly.aof.manifest"),

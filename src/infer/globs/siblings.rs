@@ -79,12 +79,13 @@ impl Kin {
     }
 }
 
-/// Every name of every path that has volatile parts: the path, where the name stands, its parts, the runs of the file.
+/// Every name with volatile parts, of every path that was there: the path, where the name stands, its parts, the runs of the file.
 pub(super) fn each_name(
     record: &Record,
     mut tell: impl FnMut(&[u8], &Range<usize>, &Parts, &mut dyn Iterator<Item = RunId>),
 ) {
-    for (path, used) in record.subjects.values().flat_map(|subject| &subject.files) {
+    let files = record.subjects.values().flat_map(|subject| &subject.files);
+    for (path, used) in files.filter(|(_, used)| !used.ok.is_empty()) {
         let path = path.as_bytes();
         for name in names(path) {
             let parts = path.get(name.clone()).map(parts).unwrap_or_default();

@@ -2,16 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use learn::event::Outcome;
+use learn::fact::{Access, Fact, FileFact};
+use learn::infer::{Globs, Options, Pattern, infer};
+use learn::path::AbsPath;
+use learn::record::{Moment, Record, RunId};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-
-use super::{Globs, Pattern};
-use crate::event::Outcome;
-use crate::fact::{Access, Fact, FileFact};
-use crate::infer::{Options, infer};
-use crate::path::AbsPath;
-use crate::record::{Moment, Record, RunId};
 
 /// Where there are names that may be widened, and names that never may.
 const PLACES: &[&str] = &[
