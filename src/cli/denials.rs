@@ -37,6 +37,10 @@ pub(super) struct Denials<'p> {
     profile: &'p Seccomp,
     complain: bool,
     seen: BTreeMap<Denial, Met>,
+    /// The execve that starts the workload, until it is known which program that is.
+    start: Option<(Call, Action)>,
+    /// Whether the workload runs its own program.
+    started: bool,
     /// Denied calls beyond the limit.
     beyond: u64,
     gaps: BTreeSet<Gap>,
@@ -45,7 +49,7 @@ pub(super) struct Denials<'p> {
 impl<'p> Denials<'p> {
     /// Under `profile`, of which nothing is enforced with `complain`.
     pub(super) fn new(profile: &'p Seccomp, complain: bool) -> Self {
-        Self { profile, complain, seen: BTreeMap::new(), beyond: 0, gaps: BTreeSet::new() }
+        Self { profile, complain, seen: BTreeMap::new(), start: None, started: false, beyond: 0, gaps: BTreeSet::new() }
     }
 
     /// Whether nothing was denied.
@@ -131,7 +135,11 @@ impl Sink for Denials<'_> {
     fn denied(&mut self, _: Tid, call: &Call, data: u32, view: &dyn TaskView) -> Fate {
         // Data of no action is of a filter that the workload installed itself: nobody traces for it.
         let Some(action) = u16::try_from(data).ok().and_then(asked) else { return Fate::Fail(libc::ENOSYS) };
-        self.note(call, action, view);
+        if self.started {
+            self.note(call, action, view);
+        } else {
+            self.start = Some((*call, action));
+        }
         match action {
             _ if self.complain => Fate::Pass,
             Action::Errno(errno) => Fate::Fail(errno.into()),
@@ -156,7 +164,12 @@ impl Sink for Denials<'_> {
         false
     }
 
-    fn exec(&mut self, _: Tid, _: Tid, _: &dyn TaskView) {}
+    fn exec(&mut self, _: Tid, _: Tid, view: &dyn TaskView) {
+        self.started = true;
+        if let Some((call, action)) = self.start.take() {
+            self.note(&call, action, view);
+        }
+    }
 
     fn thinned(&mut self, _: Tid) {}
 

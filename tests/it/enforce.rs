@@ -124,6 +124,19 @@ fn arguments_are_told_apart() {
 }
 
 #[test]
+fn the_execve_that_starts_the_workload_is_told() {
+    if !require(&["ptrace"]) {
+        return;
+    }
+    let (_fresh, folder) = fresh();
+    let profile = denying(&folder, r#"{"names": ["execve"], "action": "SCMP_ACT_ERRNO"}"#);
+    let (status, stdout, told) = enforce(&profile, &["--complain"], &["sh", "-c", "exec /bin/echo said"]);
+    assert_eq!((status, stdout.as_str()), (0, "said\n"), "{told}");
+    assert!(told.contains("the profile would deny 2 calls of 1 kind"), "{told}");
+    assert!(!told.contains("/learn: "), "it is the workload's, not ours: {told}");
+}
+
+#[test]
 fn children_are_confined_and_named() {
     if !require(&["ptrace", "python3"]) {
         return;

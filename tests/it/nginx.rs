@@ -1,104 +1,12 @@
 //! A real server, end to end: learned while it serves, reloads and stops; run again under the learned filter (issue 2).
 
+use std::ffi::OsString;
 use std::fs;
-use std::net::{Ipv4Addr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
-use crate::support::{Running, finish, fixture, free_port, fresh, learn, require, wait_until};
-
-const NGINX: &str = "/usr/sbin/nginx";
-
-/// An nginx with a configuration of its own.
-struct Site {
-    dir: PathBuf,
-    port: u16,
-}
-
-impl Site {
-    fn new(dir: &Path) -> Self {
-        let port = free_port();
-        fs::create_dir(dir.join("html")).unwrap();
-        fs::write(dir.join("html/index.html"), "served").unwrap();
-        fs::write(dir.join("nginx.conf"), configuration(dir, port)).unwrap();
-        Self { dir: dir.to_path_buf(), port }
-    }
-
-    /// The command that starts it, to stand after another one.
-    fn start(&self, before: &mut Command) -> Running {
-        let command = before.arg(NGINX).arg("-c").arg(self.dir.join("nginx.conf")).arg("-p").arg(&self.dir);
-        Running::start(command.stdin(Stdio::null()))
-    }
-
-    /// Waits for it, fetches, reloads, fetches, stops; the same every time.
-    fn use_and_stop(&self, mut server: Running) -> ExitStatus {
-        wait_until("nginx listens", || {
-            assert_eq!(server.try_wait().unwrap(), None, "nginx ended early: {}", self.log());
-            TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok()
-        });
-        assert_eq!(self.fetch("/index.html"), "served");
-        assert_eq!(self.fetch("/status"), "works");
-        let master = fs::read_to_string(self.dir.join("nginx.pid")).unwrap();
-        let master = Pid::from_raw(master.trim().parse().unwrap());
-        kill(master, Signal::SIGHUP).unwrap();
-        wait_until("nginx has reloaded", || self.log().matches("start worker process ").count() == 2);
-        wait_until("the old worker has gone", || self.log().contains("exited with code 0"));
-        assert_eq!(self.fetch("/index.html"), "served");
-        kill(master, Signal::SIGQUIT).unwrap();
-        let mut status = None;
-        wait_until("nginx has stopped", || {
-            status = server.try_wait().unwrap();
-            status.is_some()
-        });
-        status.unwrap()
-    }
-
-    fn fetch(&self, path: &str) -> String {
-        let url = format!("http://127.0.0.1:{}{path}", self.port);
-        let output =
-            finish(Command::new("curl").args(["--silent", "--show-error", "--fail", "--max-time", "30", &url]));
-        assert!(output.status.success(), "{url}: {}{}", String::from_utf8_lossy(&output.stderr), self.log());
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.dir.join("error.log")).unwrap_or_default()
-    }
-
-    fn forget_log(&self) {
-        fs::write(self.dir.join("error.log"), "").unwrap();
-    }
-}
-
-fn configuration(dir: &Path, port: u16) -> String {
-    let dir = dir.display();
-    // Started by root, the worker would become nobody, who has to get at the files.
-    let user = if nix::unistd::geteuid().is_root() { "user root;" } else { "" };
-    format!(
-        "daemon off; {user}
-worker_processes 1;
-pid {dir}/nginx.pid;
-error_log {dir}/error.log notice;
-events {{ worker_connections 64; }}
-http {{
-    access_log {dir}/access.log;
-    client_body_temp_path {dir}/body;
-    proxy_temp_path {dir}/proxy;
-    fastcgi_temp_path {dir}/fastcgi;
-    uwsgi_temp_path {dir}/uwsgi;
-    scgi_temp_path {dir}/scgi;
-    server {{
-        listen 127.0.0.1:{port};
-        root {dir}/html;
-        location = /status {{ return 200 works; }}
-    }}
-}}
-"
-    )
-}
+use crate::servers::{Nginx, Server};
+use crate::support::{Running, finish, fixture, fresh, learn, require};
 
 #[test]
 fn it_runs_under_the_filter_that_was_learned() {
@@ -107,21 +15,15 @@ fn it_runs_under_the_filter_that_was_learned() {
     }
     let (_site, dir) = fresh();
     let (_learned, folder) = fresh();
-    let site = Site::new(&dir);
-    let learned = site.start(learn(["--quiet", "-o"]).arg(&folder).arg("--"));
-    assert!(site.use_and_stop(learned).success());
+    let site = Nginx::new(&dir);
+    let start = |before: &mut Command, command: &[OsString]| Running::start(before.args(command).stdin(Stdio::null()));
+    site.exercise(&|command| start(learn(["--quiet", "-o"]).arg(&folder).arg("--"), command));
 
     let profile = folder.join("seccomp.json");
     assert_denies_by_default(&profile);
-    site.forget_log();
-    let mut confined = Command::new(fixture());
-    let server = site.start(confined.arg("confined").arg(&profile).arg("--"));
-    assert!(site.use_and_stop(server).success());
-
-    site.forget_log();
-    let mut enforced = learn(["enforce", "--strict", "--quiet", "--profile"]);
-    let server = site.start(enforced.arg(&folder).arg("--"));
-    assert!(site.use_and_stop(server).success(), "something was denied");
+    site.exercise(&|command| start(Command::new(fixture()).arg("confined").arg(&profile).arg("--"), command));
+    let enforce = ["enforce", "--strict", "--quiet", "--profile"];
+    site.exercise(&|command| start(learn(enforce).arg(&folder).arg("--"), command));
 
     assert_refused(&profile, "personality");
 }

@@ -55,6 +55,7 @@ pub fn free_port() -> u16 {
 /// A running program: killed when the deadline passes, and when the test is over.
 pub struct Running {
     child: Child,
+    afterwards: Option<Command>,
     _watched: Sender<()>,
 }
 
@@ -72,7 +73,13 @@ impl Running {
                 Ok(())
             }
         });
-        Self { child, _watched: watched }
+        Self { child, afterwards: None, _watched: watched }
+    }
+
+    /// Has a command run when the test is over with it.
+    pub fn afterwards(mut self, command: Command) -> Self {
+        self.afterwards = Some(command);
+        self
     }
 
     /// Sends it a signal.
@@ -100,6 +107,9 @@ impl Drop for Running {
         // Both do nothing when it has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Some(command) = &mut self.afterwards {
+            let _ = command.output();
+        }
     }
 }
 

@@ -397,10 +397,11 @@ impl<'a> Tracer<'a> {
 
     /// Lets become of a call that the workload's confinement stopped what the sink says.
     fn denied(&mut self, view: View<'_>, arch: u32, number: u64, args: [u64; 6], data: u32) {
-        if self.executed.is_none() {
+        let call = Abi::of_call(arch, number);
+        if self.executed.is_none() && call.is_none_or(|(abi, number)| abi.number("execve") != Some(number)) {
             return; // What confines it is still being put up.
         }
-        let fate = if let Some((abi, number)) = Abi::of_call(arch, number) {
+        let fate = if let Some((abi, number)) = call {
             self.sink.denied(view.tid, &Call { abi, number, args }, data, &view)
         } else {
             self.sink.lost(Loss::ForeignArch(arch));
