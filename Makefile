@@ -3,14 +3,15 @@
 
 CARGO ?= cargo
 # What every test and the demo need; the lists are the same in CI.
-PACKAGES = apparmor bash crun curl gcc gcc-multilib iproute2 libseccomp-dev nginx-light openssh-client \
-	openssh-server pkg-config podman python3 redis-server redis-tools runc
+PACKAGES = acl apparmor bash crun curl e2fsprogs gcc gcc-multilib iproute2 keyutils libcap2-bin libseccomp-dev \
+	nginx-light openssh-client openssh-server pkg-config podman python3 redis-server redis-tools runc
 BENCH_PACKAGES = bpftrace redis-server redis-tools strace wrk
 # What `make test-vm` needs: a kernel with AppArmor in a virtual machine, and the workloads that run there.
 VM_PACKAGES = apparmor bash busybox-static kmod nginx-light openssh-server python3 qemu-system-x86 redis-server \
 	redis-tools sqlite3
 # What tests may not do without, see LEARN_TEST_REQUIRE in CONTRIBUTING.md.
-REQUIRE = ptrace,gcc,gcc-multilib,bash,curl,nginx,apparmor_parser,python3,ip,redis-server,redis-cli,sshd,ssh,runc,crun,podman
+TOOLS = apparmor_parser,bash,chattr,crun,curl,gcc,gcc-multilib,ip,keyctl,nginx,podman,python3,redis-cli,redis-server,runc
+REQUIRE = ptrace,setcap,setfacl,ssh,sshd,$(TOOLS)
 
 .PHONY: all demo test test-vm lint bench setup bench-setup clean
 

@@ -207,6 +207,11 @@ pub trait Sink {
     fn tick(&mut self, census: Census) -> Directive;
 }
 
+/// `FS_IMMUTABLE_FL`: a file that cannot be changed (`ioctl_iflags(2)`).
+pub const IMMUTABLE: u32 = 0x10;
+/// `FS_APPEND_FL`: a file that can only be appended to.
+pub const APPEND_ONLY: u32 = 0x20;
+
 /// A stopped task, looked at. Every answer comes from the kernel at the time of asking.
 ///
 /// Errors are those of the kernel: `ESRCH` when the task died, `EFAULT` for unmapped memory.
@@ -283,6 +288,16 @@ pub trait TaskView {
     /// `ENODATA` when it has none, `ENOTSUP` when the file system or the backend knows none.
     fn attribute(&self, path: &AbsPath, name: &str) -> io::Result<Vec<u8>> {
         let (_, _) = (path, name);
+        Err(io::Error::from_raw_os_error(libc::ENOTSUP))
+    }
+
+    /// Which of [`IMMUTABLE`] and [`APPEND_ONLY`] the file at `path` is (`statx(2)`). A backend that cannot ask leaves
+    /// it out.
+    ///
+    /// # Errors
+    /// `ENOTSUP` when the file system or the backend does not tell.
+    fn fixed(&self, path: &AbsPath) -> io::Result<u32> {
+        let _ = path;
         Err(io::Error::from_raw_os_error(libc::ENOTSUP))
     }
 

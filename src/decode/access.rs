@@ -95,6 +95,15 @@ impl Scene<'_> {
         if who.foreign_user_namespace || wanted == 0 || grants(self.view, who, path, inode, wanted) {
             return;
         }
+        // test_perm(), fs/proc/proc_sysctl.c: no capability overrides the modes of settings, but one takes the owner's
+        // place for those of networks (net_ctl_permissions(), net/sysctl_net.c).
+        if let Some(setting) = path.as_bytes().strip_prefix(b"/proc/sys/") {
+            let owner = inode.mode >> 6;
+            if setting.starts_with(b"net/") && owner & u32::from(wanted) == u32::from(wanted) {
+                self.guarded(Capability::NetAdmin, format!("access to {path}"));
+            }
+            return;
+        }
         let owner = (inode.uid, inode.gid);
         self.check_file(Operation::FileAccess { path: path.clone(), wanted, mode: inode.mode, owner });
     }

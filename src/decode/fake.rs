@@ -34,6 +34,8 @@ pub(super) struct FakeView {
     pub(super) others: RefCell<BTreeMap<i32, Credentials>>,
     pub(super) proc: RefCell<BTreeMap<String, Vec<u8>>>,
     pub(super) attributes: RefCell<BTreeMap<(AbsPath, String), Vec<u8>>>,
+    /// Flags of every file.
+    pub(super) fixed: Cell<u32>,
     pub(super) mappings: RefCell<Vec<Mapping>>,
     pub(super) exe: RefCell<AbsPath>,
     pub(super) cmdline: RefCell<Vec<u8>>,
@@ -65,6 +67,7 @@ impl Default for FakeView {
             others: RefCell::default(),
             proc: RefCell::default(),
             attributes: RefCell::default(),
+            fixed: Cell::new(0),
             mappings: RefCell::default(),
             exe: RefCell::new(path("/bin/prog")),
             cmdline: RefCell::default(),
@@ -224,6 +227,10 @@ impl TaskView for FakeView {
         self.asked();
         let key = (path.clone(), name.to_owned());
         self.attributes.borrow().get(&key).cloned().map_or_else(|| error(libc::ENODATA), Ok)
+    }
+
+    fn fixed(&self, _path: &AbsPath) -> io::Result<u32> {
+        Ok(self.fixed.get())
     }
 
     fn proc(&self, name: &str) -> io::Result<Vec<u8>> {

@@ -155,6 +155,15 @@ fn inheritable(scene: &mut Scene<'_>) -> Option<u64> {
     Some(low | u64::from(scene.seen(high)?) << 32)
 }
 
+/// `PR_SET_IO_FLUSHER`, `PR_GET_IO_FLUSHER` (`linux/prctl.h`).
+const PR_SET_IO_FLUSHER: i32 = 57;
+const PR_GET_IO_FLUSHER: i32 = 58;
+
+/// Whether `PR_SET_MM` takes a whole map, or tells its size: `PR_SET_MM_MAP`, `PR_SET_MM_MAP_SIZE`.
+const fn by_map(option: i32) -> bool {
+    matches!(option, 14 | 15)
+}
+
 /// `prctl(2)`.
 pub(super) struct Prctl;
 
@@ -163,7 +172,10 @@ impl Decode for Prctl {
         let (capability, what) = match scene.int(0) {
             libc::PR_CAPBSET_DROP => (Capability::Setpcap, "drop a capability from the bounding set"),
             libc::PR_SET_SECUREBITS => (Capability::Setpcap, "set secure bits"),
-            libc::PR_SET_MM => (Capability::SysResource, "change the memory map's description"),
+            libc::PR_SET_MM if !by_map(scene.int(1)) => {
+                (Capability::SysResource, "change the memory map's description")
+            }
+            PR_SET_IO_FLUSHER | PR_GET_IO_FLUSHER => (Capability::SysResource, "be part of writing memory out"),
             libc::PR_SET_SECCOMP if scene.int(1) == 2 => return super::process::filter(scene),
             _ => return,
         };

@@ -8,7 +8,7 @@ use crate::fact::{Access, Capability, Fact, Operation};
 const PROT_EXEC: i32 = libc::PROT_EXEC;
 
 /// `RLIMIT_MEMLOCK` (`asm-generic/resource.h`).
-const RLIMIT_MEMLOCK: usize = 8;
+pub(super) const RLIMIT_MEMLOCK: usize = 8;
 
 /// `mmap(2)`, also as the `mmap2` of 32-bit ABIs.
 pub(super) struct Map;
@@ -105,9 +105,14 @@ fn size(status: &[u8], label: &[u8]) -> u64 {
 /// Soft and hard limit of the task, from `/proc/PID/limits`, whose lines stand in the order of `RLIMIT_*`; `u64::MAX`
 /// is no limit.
 pub(super) fn limit(scene: &Scene<'_>, resource: usize) -> Option<(u64, u64)> {
+    limit_of(scene, "self", resource)
+}
+
+/// The same of another process.
+pub(super) fn limit_of(scene: &Scene<'_>, process: &str, resource: usize) -> Option<(u64, u64)> {
     /// The width of the name's column.
     const NAME: usize = 26;
-    let text = scene.view.proc("self/limits").ok()?;
+    let text = scene.view.proc(&format!("{process}/limits")).ok()?;
     let line = text.split(|&byte| byte == b'\n').nth(resource.checked_add(1)?)?;
     let mut values = std::str::from_utf8(line.get(NAME..)?).ok()?.split_whitespace();
     let mut next = || match values.next()? {

@@ -13,17 +13,22 @@
 //! 3. A test at the end of that module on the fake task of `fake.rs`, for every ABI that has the call.
 
 mod access;
+mod bpf;
 mod device;
 mod exec;
 mod held;
 mod ident;
+mod inspect;
+mod ipc;
 mod memory;
+mod message;
 mod metadata;
 mod mount;
 mod multiplex;
 mod name;
 mod net;
 mod netlink;
+mod option;
 mod path;
 mod process;
 mod quiet;

@@ -17,12 +17,8 @@ fn change(scene: &mut Scene<'_>, fact: MountFact) {
         MountOperation::Umount => "unmount",
         MountOperation::PivotRoot => "pivot_root to",
     };
-    guard(scene, Capability::SysAdmin, format!("{what} {}", fact.target));
+    scene.guarded(Capability::SysAdmin, format!("{what} {}", fact.target));
     scene.say(Fact::Mount(fact));
-}
-
-fn guard(scene: &mut Scene<'_>, capability: Capability, what: String) {
-    scene.check(Operation::Privileged { capability, what });
 }
 
 /// Looks at the way to a mount point.
@@ -139,7 +135,7 @@ impl Decode for OpenTree {
         const CLONE: u32 = 1;
         let target = point(scene, At::dir(0, 1).flags(2));
         if let Some(target) = target.filter(|_| scene.uint(2) & CLONE != 0) {
-            guard(scene, Capability::SysAdmin, format!("copy the mount at {target}"));
+            scene.guarded(Capability::SysAdmin, format!("copy the mount at {target}"));
         }
     }
 }
@@ -179,7 +175,7 @@ impl Decode for Guarded {
             scene.need_way(spot);
         }
         let what = spot.map_or_else(|| self.what.to_owned(), |spot| format!("{} {}", self.what, spot.path));
-        guard(scene, self.capability, what);
+        scene.guarded(self.capability, what);
     }
 }
 
@@ -208,7 +204,7 @@ impl Decode for Quota {
         });
         let free = FREE.contains(&command) || (own && OWN.contains(&command));
         if !free {
-            guard(scene, Capability::SysAdmin, "manage disk quotas".to_owned());
+            scene.guarded(Capability::SysAdmin, "manage disk quotas".to_owned());
         }
     }
 }

@@ -120,6 +120,14 @@ impl Decode for Link {
             scene.need_way(from);
             protect_link(scene, from);
         }
+        // user_path_at(…, LOOKUP_LINKAT_EMPTY), fs/namei.c
+        if scene.name == "linkat"
+            && scene.int(4) & libc::AT_EMPTY_PATH != 0
+            && scene.text(1).is_some_and(|path| path.is_empty())
+        {
+            let doubt = "since Linux 6.10 not for what the task opened itself";
+            scene.doubtful(Capability::DacReadSearch, "give a name to an open file", doubt);
+        }
         if let Some(to) = self.to.nofollow().find(scene) {
             let inode = from.and_then(|from| from.inode);
             scene.file(&to.path, inode.as_ref(), Access::LINK, false);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::access;
 use super::netlink;
 use super::read;
-use super::scene::{Decode, Kept, Scene, Values, value};
+use super::scene::{Decode, Kept, Scene};
 use crate::event::{Base, Outcome, Resolved, SocketInfo};
 use crate::fact::{Access, Capability, Endpoint, Fact, GapKind, NetworkFact, NetworkOperation, Operation};
 use crate::path::to_text;
@@ -16,6 +16,9 @@ const INET6: i32 = libc::AF_INET6;
 
 /// Everything but `SOCK_NONBLOCK` and `SOCK_CLOEXEC`.
 const TYPE_MASK: i32 = 0xf;
+
+/// `AF_LLC` (`linux/socket.h`).
+const AF_LLC: i32 = 26;
 
 /// The old way to a packet socket (`packet(7)`).
 const SOCK_PACKET: i32 = 10;
@@ -36,8 +39,8 @@ impl Decode for Create {
             INET | INET6 if matches!(kind, libc::SOCK_RAW | SOCK_PACKET) => {
                 scene.check(Operation::RawSocket { family, kind });
             }
-            libc::AF_PACKET | libc::AF_XDP => scene.check(Operation::RawSocket { family, kind }),
-            libc::AF_KEY => guard(scene, Capability::NetAdmin, "key management socket"),
+            libc::AF_PACKET | libc::AF_XDP | AF_LLC => scene.check(Operation::RawSocket { family, kind }),
+            libc::AF_KEY => scene.guarded(Capability::NetAdmin, "key management socket"),
             _ => {}
         }
     }
@@ -53,10 +56,6 @@ impl Decode for Create {
         };
         say(scene, &socket, self.operation, Endpoint::None, Endpoint::None);
     }
-}
-
-fn guard(scene: &mut Scene<'_>, capability: Capability, what: &str) {
-    scene.check(Operation::Privileged { capability, what: what.to_owned() });
 }
 
 fn say(scene: &mut Scene<'_>, socket: &SocketInfo, operation: NetworkOperation, local: Endpoint, remote: Endpoint) {
@@ -75,6 +74,8 @@ impl Decode for Bind {
         let (local, spot) = endpoint(scene, &address);
         if let Endpoint::Inet(_, port) = local {
             check_port(scene, port);
+        } else if family(&address) == Some(libc::AF_VSOCK) {
+            check_vsock(scene, &address);
         }
         if let Some(spot) = spot {
             scene.file(&spot.path, spot.inode.as_ref(), Access::CREATE | Access::WRITE, false);
@@ -118,6 +119,15 @@ fn check_port(scene: &mut Scene<'_>, port: u16) {
     }
 }
 
+/// `__vsock_bind_connectible`, `net/vmw_vsock/af_vsock.c`: the port stands behind two reserved bytes.
+fn check_vsock(scene: &mut Scene<'_>, address: &[u8]) {
+    let port = address.get(4..).and_then(|rest| rest.first_chunk::<4>()).map(|bytes| u32::from_ne_bytes(*bytes));
+    let low = port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port < FIRST_UNPRIVILEGED);
+    if let Some(port) = low {
+        scene.check(Operation::BindPort { port, unprivileged: FIRST_UNPRIVILEGED });
+    }
+}
+
 /// `connect(2)`.
 pub(super) struct Connect;
 
@@ -149,7 +159,7 @@ fn socket(scene: &mut Scene<'_>, fd: i32) -> Option<SocketInfo> {
 }
 
 /// Says that a socket speaks to addresses; a Unix socket with a path is a file that is written to.
-fn towards(scene: &mut Scene<'_>, operation: NetworkOperation, addresses: &[Vec<u8>]) {
+pub(super) fn towards(scene: &mut Scene<'_>, operation: NetworkOperation, addresses: &[Vec<u8>]) {
     let mut remotes = Vec::new();
     for address in addresses {
         let (remote, spot) = endpoint(scene, address);
@@ -223,119 +233,8 @@ impl Decode for Accept {
     }
 }
 
-/// `sendto(2)`.
-pub(super) struct SendTo;
-
-impl Decode for SendTo {
-    fn enter(&self, scene: &mut Scene<'_>) {
-        netlink::sent(scene, scene.int(0), scene.arg(1), scene.arg(2));
-        if scene.arg(4) != 0 {
-            let address = scene.memory().sockaddr(scene.arg(4), scene.uint(5));
-            send(scene, address.map(|address| vec![address]));
-        }
-    }
-
-    fn quiet_without(&self) -> Option<u8> {
-        Some(4)
-    }
-}
-
-/// `sendmsg(2)`.
-pub(super) struct SendMessage;
-
-impl Decode for SendMessage {
-    fn enter(&self, scene: &mut Scene<'_>) {
-        let address = scene.memory().message_address(scene.arg(1));
-        if let Ok((data, length)) = scene.memory().message_data(scene.arg(1)) {
-            netlink::sent(scene, scene.int(0), data, length);
-        }
-        send(scene, address.map(|address| vec![address]));
-    }
-}
-
-/// `sendmmsg(2)`.
-pub(super) struct SendMessages;
-
-impl Decode for SendMessages {
-    fn enter(&self, scene: &mut Scene<'_>) {
-        let addresses = scene.memory().messages_addresses(scene.arg(1), scene.uint(2));
-        send(scene, addresses);
-    }
-}
-
-fn send(scene: &mut Scene<'_>, addresses: std::io::Result<Vec<Vec<u8>>>) {
-    let mut addresses = scene.seen(addresses).unwrap_or_default();
-    addresses.retain(|address| family(address).is_some());
-    if !addresses.is_empty() {
-        towards(scene, NetworkOperation::Send, &addresses);
-    }
-}
-
-/// `setsockopt(2)`.
-pub(super) struct SetOption;
-
-impl Decode for SetOption {
-    fn enter(&self, scene: &mut Scene<'_>) {
-        let (level, option) = (scene.int(1), scene.int(2));
-        let Some((_, _, test, guarded, what)) = GUARDED.iter().find(|row| (row.0, row.1) == (level, option)) else {
-            return;
-        };
-        let value = scene.memory().u32(scene.arg(3)).map_or(0, u32::cast_signed);
-        if !test(value) {
-            return;
-        }
-        let (capability, what) = (Capability::NetAdmin, (*what).to_owned());
-        scene.check(match guarded {
-            Guarded::Admin => Operation::Privileged { capability, what },
-            Guarded::RawOrAdmin => Operation::Either { capability: Capability::NetRaw, other: capability, what },
-            Guarded::Wish => {
-                let doubt = "callers go on with the size that everyone may have".to_owned();
-                Operation::Doubtful { capability, what, doubt }
-            }
-        });
-    }
-
-    fn quiet(&self, values: &Values) -> bool {
-        let (level, option) = (value(values, 1).map(read::int), value(values, 2).map(read::int));
-        !GUARDED.iter().any(|row| (Some(row.0), Some(row.1)) == (level, option))
-    }
-}
-
-/// How an option is guarded.
-#[derive(Clone, Copy)]
-enum Guarded {
-    /// By `CAP_NET_ADMIN`.
-    Admin,
-    /// By `CAP_NET_RAW`, since Linux 5.17, or `CAP_NET_ADMIN`.
-    RawOrAdmin,
-    /// By `CAP_NET_ADMIN`, and callers ask for it as for a wish.
-    Wish,
-}
-
-type OptionRow = (i32, i32, fn(i32) -> bool, Guarded, &'static str);
-
-/// Options that a capability guards for some values (`net/core/sock.c`, `net/ipv4/ip_sockglue.c`, `net/ipv4/tcp.c`,
-/// `net/ipv4/netfilter`).
-#[rustfmt::skip]
-const GUARDED: [OptionRow; 14] = [
-    (libc::SOL_SOCKET, libc::SO_DEBUG, |value| value != 0, Guarded::Admin, "set SO_DEBUG"),
-    (libc::SOL_SOCKET, libc::SO_PRIORITY, |value| !(0..=6).contains(&value), Guarded::RawOrAdmin, "set SO_PRIORITY outside 0 to 6"),
-    (libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, |_| true, Guarded::Wish, "set SO_SNDBUFFORCE"),
-    (libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, |_| true, Guarded::Wish, "set SO_RCVBUFFORCE"),
-    (libc::SOL_SOCKET, libc::SO_MARK, |_| true, Guarded::RawOrAdmin, "set SO_MARK"),
-    (libc::SOL_SOCKET, libc::SO_BUSY_POLL, |value| value > 0, Guarded::Admin, "set SO_BUSY_POLL"),
-    (libc::SOL_SOCKET, libc::SO_PREFER_BUSY_POLL, |value| value != 0, Guarded::Admin, "set SO_PREFER_BUSY_POLL"),
-    (libc::SOL_IP, libc::IP_TRANSPARENT, |value| value != 0, Guarded::RawOrAdmin, "set IP_TRANSPARENT"),
-    (libc::SOL_IP, 64, |_| true, Guarded::Admin, "replace packet filter tables"),
-    (libc::SOL_IP, 65, |_| true, Guarded::Admin, "change packet filter counters"),
-    (libc::SOL_IPV6, libc::IPV6_TRANSPARENT, |value| value != 0, Guarded::RawOrAdmin, "set IPV6_TRANSPARENT"),
-    (libc::SOL_IPV6, 64, |_| true, Guarded::Admin, "replace packet filter tables"),
-    (libc::SOL_IPV6, 65, |_| true, Guarded::Admin, "change packet filter counters"),
-    (libc::SOL_TCP, libc::TCP_REPAIR, |_| true, Guarded::Admin, "set TCP_REPAIR"),
-];
-
 /// The family of a socket address; `None` when it is too short to have one.
-fn family(address: &[u8]) -> Option<i32> {
+pub(super) fn family(address: &[u8]) -> Option<i32> {
     address.first_chunk::<2>().map(|bytes| i32::from(u16::from_ne_bytes(*bytes)))
 }
 
@@ -591,26 +490,5 @@ mod tests {
         assert_eq!(remote(&[16, 0, 0, 0, 9, 9, 9, 9, 4, 0, 0, 0]), Endpoint::Netlink(4));
         assert_eq!(remote(&[40, 0, 1]), Endpoint::Other("280001".to_owned()));
         assert_eq!(remote(&[2, 0, 1]), Endpoint::Other("020001".to_owned()), "too short");
-    }
-
-    #[test]
-    fn options_are_guarded_by_value() {
-        for abi in Abi::ALL {
-            let mut bench = Bench::new(abi);
-            let [six, seven] = [6, 7].map(|value| bench.words(&[value]));
-            let mut set = |option: i32, value| {
-                let facts = socket_call(
-                    &mut bench,
-                    "setsockopt",
-                    &[3, 1, u64::from(option.cast_unsigned()), value, 4],
-                    Outcome::Returned(0),
-                );
-                operations(&facts).len()
-            };
-            assert_eq!(set(libc::SO_PRIORITY, six), 0, "{abi}");
-            assert_eq!(set(libc::SO_PRIORITY, seven), 1, "{abi}");
-            assert_eq!(set(libc::SO_MARK, six), 1);
-            assert_eq!(set(libc::SO_REUSEADDR, six), 0);
-        }
     }
 }

@@ -4,6 +4,7 @@
 //! takes effect.
 
 use super::access;
+use super::device;
 use super::read;
 use super::scene::{At, Decode, Kept, Name, Scene, Values, named, value};
 use super::special;
@@ -133,6 +134,12 @@ impl Opening {
             Outcome::Failed(_) | Outcome::Unfinished => self.find(scene),
         };
         let Some(spot) = opened else {
+            // Without a name of its own, as a namespace, and yet found by a path.
+            if scene.privileged_on_files()
+                && let Some(way) = self.find(scene)
+            {
+                scene.need_way(&way);
+            }
             return;
         };
         let directory = spot.inode.is_some_and(|inode| inode.is_dir()) && !self.has(O_TMPFILE);
@@ -224,9 +231,6 @@ impl Decode for Use {
         let Some(spot) = spot else { return };
         scene.used(&spot, self.access);
         scene.need_file(&spot, self.need);
-        if looks {
-            special::looked_at(scene, &spot);
-        }
         if looks && self.need == 0 {
             scene.notes.foresee(&spot);
         }
@@ -306,13 +310,23 @@ impl Decode for Fcntl {
         match scene.int(1) {
             command if LOCKS.contains(&command) => lock(scene),
             libc::F_SETLEASE => lease(scene),
+            libc::F_SETPIPE_SZ => enlarge_pipe(scene),
             _ => {}
         }
     }
 
     fn quiet(&self, values: &Values) -> bool {
         let command = value(values, 1).map(read::int);
-        command.is_some_and(|command| !LOCKS.contains(&command) && command != libc::F_SETLEASE)
+        let guarded = |command| matches!(command, libc::F_SETLEASE | libc::F_SETPIPE_SZ);
+        command.is_some_and(|command| !LOCKS.contains(&command) && !guarded(command))
+    }
+}
+
+/// `pipe_set_size()`, `fs/pipe.c`
+fn enlarge_pipe(scene: &mut Scene<'_>) {
+    let limit = device::setting(scene, "sys/fs/pipe-max-size");
+    if limit > 0 && i64::from(scene.uint(2)) > limit {
+        scene.guarded(Capability::SysResource, "a pipe larger than pipe-max-size");
     }
 }
 

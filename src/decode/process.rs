@@ -1,20 +1,15 @@
 //! Calls about other tasks and about what a task is: signals, namespaces, tracing, filters, io_uring.
 
+use super::inspect;
 use super::scene::{Decode, Scene, Values, value};
-use crate::event::{Credentials, Outcome, Target};
-use crate::fact::{
-    Capability, Fact, GapKind, NamespaceFact, NamespaceKind, Operation, SignalFact, SignalTarget, TraceFact,
-};
+use crate::event::{Outcome, Target};
+use crate::fact::{Capability, Fact, GapKind, NamespaceFact, NamespaceKind, Operation, SignalFact, SignalTarget};
 
 /// `CLONE_NEWUSER`, which gives every capability in what is made with it.
 const NEW_USER: u64 = 0x1000_0000;
 
 /// The exit signal in the flags of `clone(2)`.
 const EXIT_SIGNAL: u64 = 0xff;
-
-fn guard(scene: &mut Scene<'_>, capability: Capability, what: impl Into<String>) {
-    scene.check(Operation::Privileged { capability, what: what.into() });
-}
 
 /// `kill(2)`, `tkill(2)`, `tgkill(2)`, `rt_sigqueueinfo(2)`.
 pub(super) struct Signal {
@@ -47,9 +42,8 @@ fn group(scene: &mut Scene<'_>, to: i32) {
     if let Some((who, target)) = scene.credentials().zip(scene.view.process(leader).ok())
         && [who.uid[0], who.uid[1]].iter().all(|id| *id != target.uid[0] && *id != target.uid[2])
     {
-        let what = "a process group whose leader is another user".to_owned();
-        let doubt = "other members may be the sender's own".to_owned();
-        scene.check(Operation::Doubtful { capability: Capability::Kill, what, doubt });
+        let what = "a process group whose leader is another user";
+        scene.doubtful(Capability::Kill, what, "other members may be the sender's own");
     }
 }
 
@@ -65,7 +59,7 @@ impl Decode for SignalDescriptor {
 }
 
 /// The process that a pidfd stands for (`/proc/TID/fdinfo/N`).
-fn process_behind(scene: &Scene<'_>, fd: i32) -> Option<i32> {
+pub(super) fn process_behind(scene: &Scene<'_>, fd: i32) -> Option<i32> {
     let text = scene.view.proc(&format!("self/fdinfo/{fd}")).ok()?;
     let line = text.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"Pid:"))?;
     std::str::from_utf8(line).ok()?.trim().parse().ok()
@@ -81,9 +75,17 @@ fn send(scene: &mut Scene<'_>, signal: i32, process: i32) {
     };
     let (sender, receiver) = ((who.uid[0], who.uid[1]), (target.uid[0], target.uid[2]));
     let same = |id: u32| id == receiver.0 || id == receiver.1;
-    if !same(sender.0) && !same(sender.1) {
+    let of_others = !same(sender.0) && !same(sender.1);
+    if of_others && !(signal == libc::SIGCONT && same_session(scene, process)) {
         scene.check(Operation::Kill { sender, receiver });
     }
+}
+
+/// Whether `process` is of the sender's session, to all of which everyone may send SIGCONT
+/// (`check_kill_permission`, `kernel/signal.c`).
+fn same_session(scene: &Scene<'_>, process: i32) -> bool {
+    let own = inspect::stat(scene, "self", inspect::SESSION);
+    own.is_some() && own == inspect::stat(scene, &process.to_string(), inspect::SESSION)
 }
 
 /// `clone(2)`, `unshare(2)`: namespaces by flags in argument 0.
@@ -129,7 +131,7 @@ impl Decode for Clone3 {
         // struct clone_args: set_tid_size, when the structure is long enough.
         let (offset, end) = (72, 80);
         if scene.arg(1) >= end && scene.memory().u64(scene.arg(0).wrapping_add(offset)).is_ok_and(|count| count > 0) {
-            guard(scene, Capability::CheckpointRestore, "choose a process id");
+            scene.guarded(Capability::CheckpointRestore, "choose a process id");
         }
     }
 }
@@ -139,7 +141,7 @@ fn create(scene: &mut Scene<'_>, flags: u64) {
     for (kind, _) in NamespaceKind::FLAGS.into_iter().filter(|(_, flag)| flags & flag != 0) {
         scene.say(Fact::Namespace(NamespaceFact { kind, joined: false }));
         if flags & NEW_USER == 0 {
-            guard(scene, Capability::SysAdmin, format!("new {} namespace", word(kind)));
+            scene.guarded(Capability::SysAdmin, format!("new {} namespace", word(kind)));
         }
     }
 }
@@ -170,10 +172,16 @@ impl Decode for Join {
         };
         for kind in kinds {
             scene.say(Fact::Namespace(NamespaceFact { kind, joined: true }));
-            guard(scene, Capability::SysAdmin, format!("join {} namespace", word(kind)));
+            let what = format!("join {} namespace", word(kind));
+            if kind == NamespaceKind::User {
+                // userns_install(), kernel/user_namespace.c: its owner has every capability in it.
+                scene.doubtful(Capability::SysAdmin, what, "in one that the same user made none is needed");
+            } else {
+                scene.guarded(Capability::SysAdmin, what);
+            }
             if kind == NamespaceKind::Mount {
                 // mntns_install(), fs/namespace.c
-                guard(scene, Capability::SysChroot, "take the root directory of a mount namespace");
+                scene.guarded(Capability::SysChroot, "take the root directory of a mount namespace");
             }
         }
     }
@@ -198,87 +206,6 @@ fn link_kind(scene: &Scene<'_>) -> Option<NamespaceKind> {
         "user" => Some(NamespaceKind::User),
         "uts" => Some(NamespaceKind::Uts),
         _ => None,
-    }
-}
-
-/// `ptrace(2)`.
-pub(super) struct Ptrace;
-
-impl Decode for Ptrace {
-    fn enter(&self, scene: &mut Scene<'_>) {
-        const TRACEME: i32 = 0;
-        const ATTACH: i32 = 16;
-        const SEIZE: i32 = 0x4206;
-        let detail = format!("{} was called: it fails while learn itself traces the workload", scene.name);
-        scene.gap(GapKind::TracesItself, detail);
-        match scene.int(0) {
-            TRACEME => scene.say(Fact::Trace(TraceFact { read_only: false, to: SignalTarget::Itself })),
-            ATTACH | SEIZE => trace(scene, scene.int(1), false),
-            _ => {}
-        }
-    }
-}
-
-/// Calls that read or change another process as a tracer may: `process_vm_readv(2)`, `kcmp(2)` and their kin.
-pub(super) struct Inspect {
-    /// The argument with the process.
-    pub(super) process: usize,
-    /// Whether it is a descriptor.
-    pub(super) descriptor: bool,
-    /// `PTRACE_MODE_READ` rather than `PTRACE_MODE_ATTACH`.
-    pub(super) read_only: bool,
-}
-
-impl Decode for Inspect {
-    fn enter(&self, scene: &mut Scene<'_>) {
-        let raw = scene.int(self.process);
-        let process = if self.descriptor { process_behind(scene, raw) } else { Some(raw) };
-        // 0 is the caller itself, -1 all there is.
-        if let Some(process) = process.filter(|process| *process > 0) {
-            trace(scene, process, self.read_only);
-        }
-    }
-}
-
-/// `kcmp(2)` compares two processes.
-pub(super) struct Compare;
-
-impl Decode for Compare {
-    fn enter(&self, scene: &mut Scene<'_>) {
-        for index in 0..2 {
-            trace(scene, scene.int(index), true);
-        }
-    }
-}
-
-/// Says that another task is looked into, and whether its ids are others (`__ptrace_may_access`, `kernel/ptrace.c`).
-pub(super) fn trace(scene: &mut Scene<'_>, process: i32, read_only: bool) {
-    let to = scene.workload.processes.target(scene.tid, process);
-    if to == SignalTarget::Itself {
-        return;
-    }
-    scene.say(Fact::Trace(TraceFact { read_only, to }));
-    let Some((who, target)) = scene.credentials().zip(scene.view.process(process).ok()) else {
-        return;
-    };
-    // PTRACE_MODE_REALCREDS: the caller's real ids against all of the target's.
-    let same = |target: &[u32; 4], caller: &[u32; 4]| target.iter().take(3).all(|id| *id == caller[0]);
-    let covered = target.permitted & !who.permitted == 0;
-    if !same(&target.uid, &who.uid) || !same(&target.gid, &who.gid) || !covered {
-        guard(scene, Capability::SysPtrace, "look into a process of another user");
-    } else {
-        with_fewer(scene, Capability::SysPtrace, process, &target);
-    }
-}
-
-/// Says that the kernel would ask for `capability` if the caller had fewer capabilities than `target`, which keeps its
-/// own when the workload is confined: it is none of the workload's.
-pub(super) fn with_fewer(scene: &mut Scene<'_>, capability: Capability, process: i32, target: &Credentials) {
-    let outside = scene.workload.processes.target(scene.tid, process) == SignalTarget::Outside;
-    if outside && target.permitted != 0 {
-        let what = "act on a process outside of the workload".to_owned();
-        let doubt = "it is refused without as soon as the caller has fewer capabilities than that process".to_owned();
-        scene.check(Operation::Doubtful { capability, what, doubt });
     }
 }
 
@@ -313,7 +240,18 @@ pub(super) fn strict(scene: &mut Scene<'_>, outcome: Outcome) {
 /// Says that a filter is loaded by a task that could still gain privileges by execve.
 pub(super) fn filter(scene: &mut Scene<'_>) {
     if scene.credentials().is_some_and(|who| !who.no_new_privs) {
-        guard(scene, Capability::SysAdmin, "load a seccomp filter without no_new_privs");
+        scene.guarded(Capability::SysAdmin, "load a seccomp filter without no_new_privs");
+    }
+}
+
+/// `landlock_restrict_self(2)`.
+pub(super) struct Landlock;
+
+impl Decode for Landlock {
+    fn enter(&self, scene: &mut Scene<'_>) {
+        if scene.credentials().is_some_and(|who| !who.no_new_privs) {
+            scene.guarded(Capability::SysAdmin, "restrict itself by Landlock without no_new_privs");
+        }
     }
 }
 
@@ -333,7 +271,7 @@ mod tests {
     use super::*;
     use crate::abi::Abi;
     use crate::decode::fake::{Bench, operations, path};
-    use crate::event::{Ended, Origin, Sink, Tid};
+    use crate::event::{Credentials, Ended, Origin, Sink, Tid};
 
     fn signals(facts: &[Fact]) -> Vec<SignalFact> {
         let signals =
@@ -371,6 +309,13 @@ mod tests {
             assert_eq!(operations(&bench.call("kill", &[200, 15])), []);
             let kill = Operation::Kill { sender: (1000, 1000), receiver: (0, 0) };
             assert_eq!(operations(&bench.call("kill", &[1, 0])), std::slice::from_ref(&kill));
+            for (of, session) in [("self", 5), ("1", 5), ("7", 1)] {
+                let text = format!("1 (x y) S 1 1 {session} 0 0").into_bytes();
+                bench.view.proc.borrow_mut().insert(format!("{of}/stat"), text);
+            }
+            let cont = u64::from(libc::SIGCONT.cast_unsigned());
+            assert_eq!(operations(&bench.call("kill", &[1, cont])), [], "of its own session");
+            assert_eq!(operations(&bench.call("kill", &[7, cont])).len(), 1, "of another");
             bench.view.proc.borrow_mut().insert("self/fdinfo/9".to_owned(), b"pos:\t0\nPid:\t1\nNSpid:\t1\n".to_vec());
             assert_eq!(operations(&bench.call("pidfd_send_signal", &[9, 15, 0, 0])), [kill]);
             bench.decoder.gone(Tid(200), Ended::Exited(0));
@@ -404,23 +349,6 @@ mod tests {
             let joined = Fact::Namespace(NamespaceFact { kind: NamespaceKind::Network, joined: true });
             assert_eq!(bench.call("setns", &[4, 0])[0], joined);
             assert_eq!(bench.call("setns", &[5, 0x4000_0000])[0], joined);
-        }
-    }
-
-    #[test]
-    fn tracing_is_a_gap() {
-        for abi in Abi::ALL {
-            let mut bench = Bench::user(abi);
-            bench.view.others.borrow_mut().insert(7, Credentials::default());
-            let trace = |read_only, to| Fact::Trace(TraceFact { read_only, to });
-            assert_eq!(bench.call("ptrace", &[0]), [trace(false, SignalTarget::Itself)], "{abi}");
-            assert_eq!(bench.gaps(), [GapKind::TracesItself]);
-            let facts = bench.call("ptrace", &[16, 7]);
-            assert_eq!(facts[0], trace(false, SignalTarget::Outside));
-            assert_eq!(operations(&facts).len(), 1);
-            assert_eq!(bench.call("process_vm_readv", &[7])[0], trace(false, SignalTarget::Outside));
-            assert_eq!(bench.call("kcmp", &[7, 100, 0])[0], trace(true, SignalTarget::Outside));
-            assert_eq!(bench.call("process_vm_readv", &[100]), []);
         }
     }
 

@@ -177,15 +177,46 @@ impl<'a> Memory<'a> {
         Ok((self.word(pieces)?, self.word(pieces.wrapping_add(word))?))
     }
 
+    /// Process, user and group that a `struct msghdr` sends as `SCM_CREDENTIALS`; `None` when it has none.
+    pub(super) fn message_credentials(self, register: u64) -> Option<[u32; 3]> {
+        /// `SOL_SOCKET`, `SCM_CREDENTIALS`
+        const KIND: [u32; 2] = [1, 2];
+        /// How many control messages are looked at.
+        const CONTROLS_MAX: u64 = 16;
+        let word = self.abi.word_size() as u64;
+        let start = self.word(register.wrapping_add(4 * word)).ok().filter(|start| *start != 0)?;
+        let length = self.word(register.wrapping_add(5 * word)).ok()?;
+        let mut at = 0;
+        for _ in 0..CONTROLS_MAX {
+            if length.saturating_sub(at) < word + 8 {
+                return None;
+            }
+            let here = start.wrapping_add(at);
+            let size = self.word(here).ok()?;
+            let kind = [word, word + 4].map(|offset| self.u32(here.wrapping_add(offset)).ok());
+            if kind == KIND.map(Some) {
+                let [process, user, group] = [8, 12, 16].map(|offset| self.u32(here.wrapping_add(word + offset)).ok());
+                return Some([process?, user?, group?]);
+            }
+            at = at.checked_add(size.max(word + 8).checked_next_multiple_of(word)?)?;
+        }
+        None
+    }
+
+    /// Where each `struct msghdr` of an array of `count` times `struct mmsghdr` is.
+    pub(super) fn messages(self, register: u64, count: u32) -> impl Iterator<Item = u64> {
+        let size = if self.abi.word_size() == 4 { 32 } else { 64 };
+        (0..u64::from(count).min(MESSAGES_MAX as u64)).map(move |index| register.wrapping_add(index * size))
+    }
+
     /// The addresses in an array of `count` times `struct mmsghdr`, equal neighbours once.
     ///
     /// # Errors
     /// As [`Self::array`].
     pub(super) fn messages_addresses(self, register: u64, count: u32) -> io::Result<Vec<Vec<u8>>> {
-        let size = if self.abi.word_size() == 4 { 32 } else { 64 };
         let mut addresses = Vec::new();
-        for index in 0..u64::from(count).min(MESSAGES_MAX as u64) {
-            let address = self.message_address(register.wrapping_add(index * size))?;
+        for message in self.messages(register, count) {
+            let address = self.message_address(message)?;
             if addresses.last() != Some(&address) {
                 addresses.push(address);
             }

@@ -189,6 +189,16 @@ impl Scene<'_> {
         }
     }
 
+    /// Says that one capability guards the call as a whole.
+    pub(super) fn guarded(&mut self, capability: Capability, what: impl Into<String>) {
+        self.check(Operation::Privileged { capability, what: what.into() });
+    }
+
+    /// Says that a capability guards the call, and why its lack might not matter.
+    pub(super) fn doubtful(&mut self, capability: Capability, what: impl Into<String>, doubt: &str) {
+        self.check(Operation::Doubtful { capability, what: what.into(), doubt: doubt.to_owned() });
+    }
+
     /// Nothing is said of tasks in another user namespace: their capabilities mean nothing outside it.
     fn check_as(&mut self, operation: Operation, ids: fn(&Credentials) -> (u32, u32)) {
         let Some(who) = self.credentials().filter(|who| !who.foreign_user_namespace) else {
@@ -233,6 +243,9 @@ impl Scene<'_> {
     /// Follows a path to its end or, where it breaks off, as far as it leads and on by its names: the path that it
     /// would have.
     pub(super) fn locate(&mut self, base: Base, path: &[u8], follow: bool) -> Option<Resolved> {
+        if path.starts_with(b"/proc/") {
+            super::special::way(self, path, follow);
+        }
         match self.view.resolve(base, path, follow) {
             Ok(spot) => return Some(spot),
             Err(error) if matches!(error.raw_os_error(), Some(libc::ESRCH | libc::EBADF)) => return None,

@@ -1,7 +1,7 @@
 //! Calls that set priorities and resource limits.
 
+use super::inspect;
 use super::memory;
-use super::process;
 use super::scene::{Decode, Scene};
 use crate::fact::{Capability, Fact, LimitFact, Operation, SignalTarget};
 
@@ -36,7 +36,7 @@ fn same_owner(scene: &mut Scene<'_>, index: usize, what: &str) {
     } else if target.permitted & !who.permitted != 0 {
         better(scene, format!("{what} of a process with more capabilities"), false);
     } else {
-        process::with_fewer(scene, Capability::SysNice, process, &target);
+        inspect::with_fewer(scene, Capability::SysNice, process, &target);
     }
 }
 
@@ -51,12 +51,11 @@ fn nice(scene: &mut Scene<'_>, wanted: i64) {
     better(scene, format!("nice {wanted}"), within);
 }
 
-/// The nice value in `/proc/TID/stat`: the 17th field behind the name, which is in parentheses.
+/// The nice value of the task.
 fn current_nice(scene: &Scene<'_>) -> Option<i64> {
-    let text = scene.view.proc("self/stat").ok()?;
-    let behind = text.iter().rposition(|&byte| byte == b')')?;
-    let fields = std::str::from_utf8(text.get(behind + 1..)?).ok()?;
-    fields.split_whitespace().nth(16)?.parse().ok()
+    /// Its place in `/proc/TID/stat`.
+    const NICE: usize = 16;
+    inspect::stat(scene, "self", NICE).map(i64::from)
 }
 
 /// `nice(2)`.
@@ -174,7 +173,7 @@ impl Decode for SetLimit {
     fn enter(&self, scene: &mut Scene<'_>) {
         let limit = scene.memory().rlimit(scene.arg(1));
         if let Some((_, hard)) = scene.seen(limit) {
-            set_limit(scene, scene.uint(0), hard, false);
+            set_limit(scene, scene.uint(0), hard, None);
         }
     }
 }
@@ -184,12 +183,15 @@ pub(super) struct ProcessLimit;
 
 impl Decode for ProcessLimit {
     fn enter(&self, scene: &mut Scene<'_>) {
+        let other = foreign(scene, 0).then(|| scene.int(0));
+        if let Some(process) = other {
+            of_another(scene, process);
+        }
         if scene.arg(2) == 0 {
             return;
         }
         let limit = scene.memory().rlimit64(scene.arg(2));
         if let Some((_, hard)) = scene.seen(limit) {
-            let other = foreign(scene, 0);
             set_limit(scene, scene.uint(1), hard, other);
         }
     }
@@ -199,11 +201,23 @@ impl Decode for ProcessLimit {
     }
 }
 
-/// Says that a limit is set, and whether its hard part is raised. What another process has is not looked at.
-fn set_limit(scene: &mut Scene<'_>, resource: u32, hard: u64, other: bool) {
+/// Says that limits of another user's process are looked at or set (`check_prlimit_permission`, `kernel/sys.c`).
+fn of_another(scene: &mut Scene<'_>, process: i32) {
+    let Some((who, target)) = scene.credentials().zip(scene.view.process(process).ok()) else {
+        return;
+    };
+    let same = |ids: &[u32; 4], own: u32| ids.iter().take(3).all(|id| *id == own);
+    if !same(&target.uid, who.uid[0]) || !same(&target.gid, who.gid[0]) {
+        scene.guarded(Capability::SysResource, "limits of another user's process");
+    }
+}
+
+/// Says that a limit is set, and whether its hard part is raised.
+fn set_limit(scene: &mut Scene<'_>, resource: u32, hard: u64, process: Option<i32>) {
     scene.say(Fact::Limit(LimitFact { resource, hard }));
-    let before = usize::try_from(resource).ok().and_then(|resource| memory::limit(scene, resource));
-    if let Some((_, from)) = before.filter(|(_, from)| !other && hard > *from) {
+    let process = process.map_or_else(|| "self".to_owned(), |process| process.to_string());
+    let before = usize::try_from(resource).ok().and_then(|resource| memory::limit_of(scene, &process, resource));
+    if let Some((_, from)) = before.filter(|(_, from)| hard > *from) {
         scene.check(Operation::RaiseLimit { resource, from, to: hard });
     }
 }

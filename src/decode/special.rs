@@ -1,7 +1,7 @@
 //! Files whose opening the kernel guards by a capability, whatever their mode: devices, files of other processes, and
 //! files whose set-ID bits a write would take away.
 
-use super::process;
+use super::inspect::{self, Mode};
 use super::scene::Scene;
 use crate::abi::Syscall;
 use crate::event::Resolved;
@@ -23,8 +23,9 @@ const TRACED: [&[u8]; 12] = [
     b"syscall",
 ];
 
-/// The same of links.
+/// Links of `/proc/PID` that only a tracer may follow, and directories of such links.
 const TRACED_LINKS: [&[u8]; 3] = [b"cwd", b"exe", b"root"];
+const TRACED_DIRECTORIES: [&[u8]; 3] = [b"fd", b"map_files", b"ns"];
 
 /// Says what guards the opening of `spot`.
 pub(super) fn opened(scene: &mut Scene<'_>, spot: &Resolved, writing: bool) {
@@ -49,43 +50,64 @@ pub(super) fn opened(scene: &mut Scene<'_>, spot: &Resolved, writing: bool) {
 /// A set-group-ID bit that is meant as such.
 const SET_GROUP_ID: u32 = libc::S_ISGID | libc::S_IXGRP;
 
-/// Says what guards a look at the link `spot`.
-pub(super) fn looked_at(scene: &mut Scene<'_>, spot: &Resolved) {
-    if let Some((process, name)) = of_process(spot.path.as_bytes())
-        && TRACED_LINKS.contains(&name)
-    {
-        process::trace(scene, process, true);
+/// Says what guards the way along `path`, as it was given, through links of another process: `/proc/PID/exe`,
+/// `/proc/PID/root/etc`. A last one that is not followed is only looked at.
+pub(super) fn way(scene: &mut Scene<'_>, path: &[u8], follow: bool) {
+    let Some((process, rest)) = of_process(path) else { return };
+    let mut names = rest.split(|&byte| byte == b'/').filter(|name| !name.is_empty());
+    let first = names.next().unwrap_or_default();
+    let link = TRACED_LINKS.contains(&first) || (TRACED_DIRECTORIES.contains(&first) && names.next().is_some());
+    if link && (follow || names.next().is_some() || scene.name.starts_with("readlink")) {
+        inspect::look(scene, process, Mode { read_only: true, by_file: true });
     }
 }
 
-/// The process and the name of `/proc/PID/NAME`.
+/// The process and the name of `/proc/PID/NAME` or `/proc/PID/task/TID/NAME`.
 fn of_process(path: &[u8]) -> Option<(i32, &[u8])> {
-    let rest = path.strip_prefix(b"/proc/")?;
-    let slash = rest.iter().position(|&byte| byte == b'/')?;
-    let (process, name) = rest.split_at_checked(slash)?;
-    Some((std::str::from_utf8(process).ok()?.parse().ok()?, name.get(1..)?))
+    let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse().ok();
+    let (process, name) = split(path.strip_prefix(b"/proc/")?)?;
+    let process = number(process)?;
+    match name.strip_prefix(b"task/").and_then(split) {
+        Some((thread, name)) => number(thread).map(|thread: i32| (thread, name)),
+        None => Some((process, name)),
+    }
 }
 
+/// What stands before and behind the first slash.
+fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    let slash = path.iter().position(|&byte| byte == b'/')?;
+    let (first, rest) = path.split_at_checked(slash)?;
+    Some((first, rest.get(1..)?))
+}
+
+/// A user id that was never set.
+const UNSET: &[u8] = b"4294967295";
+
 fn of_other(scene: &mut Scene<'_>, process: i32, name: &[u8], writing: bool) {
-    let doubtful = |capability, what: &str, doubt: &str| Operation::Doubtful {
-        capability,
-        what: what.to_owned(),
-        doubt: doubt.to_owned(),
-    };
     let own = "mapping one's own id alone needs none";
     match name {
         // __set_oom_adj(), fs/proc/base.c
         b"oom_score_adj" | b"oom_adj" if writing => {
             let doubt = "only a value below the one before needs it, and most callers go on without";
-            scene.check(doubtful(Capability::SysResource, "change the score of the out-of-memory killer", doubt));
+            scene.doubtful(Capability::SysResource, "change the score of the out-of-memory killer", doubt);
         }
         // new_idmap_permitted(), kernel/user_namespace.c
         b"uid_map" if writing => {
             map_root(scene);
-            scene.check(doubtful(Capability::Setuid, "map user ids of a namespace", own));
+            scene.doubtful(Capability::Setuid, "map user ids of a namespace", own);
         }
-        b"gid_map" if writing => scene.check(doubtful(Capability::Setgid, "map group ids of a namespace", own)),
-        name if TRACED.contains(&name) => process::trace(scene, process, name != b"mem"),
+        b"gid_map" if writing => scene.doubtful(Capability::Setgid, "map group ids of a namespace", own),
+        // audit_set_loginuid_perm(), kernel/auditsc.c
+        b"loginuid" if writing && scene.view.proc("self/loginuid").is_ok_and(|id| !id.starts_with(UNSET)) => {
+            let what = "change the user of a login".to_owned();
+            let (capability, doubt) = (Capability::AuditControl, String::new());
+            scene.check(Operation::Unanswered { capability, what, doubt });
+        }
+        name if TRACED.contains(&name) || name.starts_with(b"fdinfo") => {
+            // mem_open() and lock_trace(), fs/proc/base.c
+            let attach = matches!(name, b"mem" | b"personality" | b"stack" | b"syscall");
+            inspect::look(scene, process, Mode { read_only: !attach, by_file: true });
+        }
         _ => {}
     }
 }
@@ -113,6 +135,23 @@ fn setting(scene: &mut Scene<'_>, path: &[u8]) {
         b"/sys/power/wake_lock" | b"/sys/power/wake_unlock" => (Capability::BlockSuspend, "keep the machine awake"),
         // pid_ns_ctl_handler(), kernel/pid_namespace.c
         b"/proc/sys/kernel/ns_last_pid" => (Capability::CheckpointRestore, "choose the next process id"),
+        // proc_dointvec_minmax_sysadmin() and its neighbours, kernel/sysctl.c
+        b"/proc/sys/kernel/dmesg_restrict"
+        | b"/proc/sys/kernel/kptr_restrict"
+        | b"/proc/sys/kernel/tainted"
+        | b"/proc/sys/kernel/unprivileged_bpf_disabled"
+        | b"/proc/sys/kernel/seccomp/actions_logged" => {
+            (Capability::SysAdmin, "change what the kernel tells and permits")
+        }
+        // yama_dointvec_minmax(), security/yama/yama_lsm.c
+        b"/proc/sys/kernel/yama/ptrace_scope" => (Capability::SysPtrace, "change who may trace"),
+        // mmap_min_addr_handler(), security/min_addr.c
+        b"/proc/sys/vm/mmap_min_addr" => (Capability::SysRawio, "change the lowest address that may be mapped"),
+        // devinet_sysctl_forward(), net/ipv4/devinet.c
+        b"/proc/sys/net/ipv4/ip_forward" => (Capability::NetAdmin, "forward packets"),
+        _ if path.starts_with(b"/proc/sys/net/ipv4/conf/") && path.ends_with(b"/forwarding") => {
+            (Capability::NetAdmin, "forward packets")
+        }
         _ => return,
     };
     scene.check(Operation::Unanswered { capability, what: what.to_owned(), doubt: String::new() });
@@ -123,18 +162,23 @@ fn device(scene: &mut Scene<'_>, path: &[u8], writing: bool) {
     let (capability, what) = match path {
         // open_port(), drivers/char/mem.c; open_kcore(), fs/proc/kcore.c
         b"/dev/mem" | b"/dev/kmem" | b"/dev/port" => (Capability::SysRawio, "reach the machine's memory and ports"),
+        // msr_open(), arch/x86/kernel/msr.c
+        _ if path.starts_with(b"/dev/cpu/") && path.ends_with(b"/msr") => {
+            (Capability::SysRawio, "reach the processor's registers")
+        }
+        // ppp_open(), drivers/net/ppp/ppp_generic.c
+        b"/dev/ppp" => (Capability::NetAdmin, "use a point-to-point link"),
         b"/proc/kcore" => (Capability::SysRawio, "read the kernel's memory"),
         // check_syslog_permissions(), kernel/printk/printk.c
         b"/proc/kmsg" => (Capability::Syslog, "read the kernel's log"),
         b"/dev/kmsg" if !writing && restricted(scene) => (Capability::Syslog, "read the kernel's log"),
         b"/proc/kallsyms" => {
-            let doubt = "without it the addresses may read as 0".to_owned();
-            let what = "read the kernel's symbols".to_owned();
-            return scene.check(Operation::Doubtful { capability: Capability::Syslog, what, doubt });
+            let doubt = "without it the addresses may read as 0";
+            return scene.doubtful(Capability::Syslog, "read the kernel's symbols", doubt);
         }
         _ => return,
     };
-    scene.check(Operation::Privileged { capability, what: what.to_owned() });
+    scene.guarded(capability, what);
 }
 
 #[cfg(test)]

@@ -304,8 +304,11 @@ fn any_of(capability: Capability) -> &'static [Capability] {
 
 /// The pairs of which the kernel asks for either; of another pair the first alone counts.
 fn either(capability: Capability, other: Capability) -> &'static [Capability] {
-    const PAIRS: [&[Capability]; 2] =
-        [&[Capability::NetRaw, Capability::NetAdmin], &[Capability::SysNice, Capability::SysAdmin]];
+    const PAIRS: [&[Capability]; 3] = [
+        &[Capability::NetRaw, Capability::NetAdmin],
+        &[Capability::SysNice, Capability::SysAdmin],
+        &[Capability::NetAdmin, Capability::SysAdmin],
+    ];
     PAIRS.into_iter().find(|pair| **pair == [capability, other]).unwrap_or_else(|| any_of(capability))
 }
 

@@ -18,6 +18,7 @@ mod enforce;
 mod globs;
 mod laws;
 mod layers;
+mod minimize;
 mod nginx;
 mod parsers;
 mod pty;

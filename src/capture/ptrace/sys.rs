@@ -8,6 +8,8 @@ use std::ffi::{CString, c_char, c_int, c_long, c_uint, c_void};
 use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use crate::capture::Workload;
@@ -523,6 +525,22 @@ pub fn duplicate_from(process: Tid, fd: RawFd) -> io::Result<OwnedFd> {
     let pidfd = open(unsafe { libc::syscall(libc::SYS_pidfd_open, process.0, 0) })?;
     // SAFETY: no pointers.
     open(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) })
+}
+
+/// The attributes (`STATX_ATTR_*`) of the file at `path` (`statx(2)`), which is not followed.
+///
+/// # Errors
+/// As `statx(2)`.
+pub fn file_attributes(path: &Path) -> io::Result<u64> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut found = MaybeUninit::<libc::statx>::zeroed();
+    // SAFETY: `path` ends with NUL, and `found` has room for the whole structure; both outlive the call.
+    let done = unsafe { libc::statx(libc::AT_FDCWD, path.as_ptr(), libc::AT_SYMLINK_NOFOLLOW, 0, found.as_mut_ptr()) };
+    if done < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: all of it was zero before, which every field may be.
+    Ok(unsafe { found.assume_init() }.stx_attributes)
 }
 
 /// An integer socket option of level `SOL_SOCKET`.

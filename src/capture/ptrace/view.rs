@@ -13,7 +13,9 @@ use nix::unistd::Pid;
 
 use super::paths::Paths;
 use super::sys;
-use crate::event::{Base, Credentials, Descriptor, Inode, Mapping, Resolved, SocketInfo, Target, TaskView, Tid};
+use crate::event::{
+    APPEND_ONLY, Base, Credentials, Descriptor, IMMUTABLE, Inode, Mapping, Resolved, SocketInfo, Target, TaskView, Tid,
+};
 use crate::path::AbsPath;
 
 const PAGE: u64 = 4096;
@@ -49,6 +51,7 @@ fn below(outside: &str, path: &AbsPath) -> PathBuf {
 /// A kind of namespace (`namespaces(7)`).
 #[derive(Clone, Copy)]
 enum Namespace {
+    Ipc,
     Mount,
     Pid,
     User,
@@ -58,6 +61,7 @@ impl Namespace {
     /// The inode number of a process's own one; `None` when it cannot be asked.
     fn of(self, process: &str) -> Option<u64> {
         let name = match self {
+            Self::Ipc => "ipc",
             Self::Mount => "mnt",
             Self::Pid => "pid",
             Self::User => "user",
@@ -67,7 +71,7 @@ impl Namespace {
 
     /// That of the learner, which never leaves it.
     fn own(self) -> Option<u64> {
-        static OWN: [OnceLock<Option<u64>>; 3] = [const { OnceLock::new() }; 3];
+        static OWN: [OnceLock<Option<u64>>; 4] = [const { OnceLock::new() }; 4];
         OWN.get(self as usize).and_then(|own| *own.get_or_init(|| self.of("self")))
     }
 }
@@ -173,6 +177,12 @@ impl TaskView for View<'_> {
         xattr::get(self.reachable(path), name)?.ok_or_else(|| errno(libc::ENODATA))
     }
 
+    fn fixed(&self, path: &AbsPath) -> io::Result<u32> {
+        // STATX_ATTR_IMMUTABLE and STATX_ATTR_APPEND are the same bits.
+        let attributes = sys::file_attributes(&self.reachable(path))?;
+        Ok(u32::try_from(attributes & u64::from(IMMUTABLE | APPEND_ONLY)).unwrap_or_default())
+    }
+
     fn mappings(&self, start: u64, end: u64) -> io::Result<Vec<Mapping>> {
         let maps = read_bounded(&self.path("maps"), u64::MAX)?;
         let overlaps = |line: &MapLine<'_>| line.start < end && start < line.end;
@@ -206,6 +216,10 @@ impl TaskView for View<'_> {
     fn proc(&self, name: &str) -> io::Result<Vec<u8>> {
         match name.strip_prefix("self/") {
             Some(own) => read_bounded(&self.path(own), PROC_LIMIT),
+            // It would be the learner's own.
+            None if name.starts_with("sysvipc/") && self.namespace(Namespace::Ipc) != Namespace::Ipc.own() => {
+                Err(errno(libc::ESRCH))
+            }
             None => read_bounded(&format!("/proc/{name}"), PROC_LIMIT),
         }
     }

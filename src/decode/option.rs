@@ -1,0 +1,137 @@
+//! Options of sockets: which of them a capability guards.
+
+use super::read;
+use super::scene::{Decode, Scene, Values, value};
+use crate::fact::{Capability, Operation};
+
+/// `setsockopt(2)`.
+pub(super) struct SetOption;
+
+impl Decode for SetOption {
+    fn enter(&self, scene: &mut Scene<'_>) {
+        let (level, option) = (scene.int(1), scene.int(2));
+        let Some((_, _, test, guarded, what)) = GUARDED.iter().find(|row| (row.0, row.1) == (level, option)) else {
+            return;
+        };
+        let value = scene.memory().u32(scene.arg(3)).map_or(0, u32::cast_signed);
+        if !test(value) {
+            return;
+        }
+        let (capability, what) = (Capability::NetAdmin, (*what).to_owned());
+        scene.check(match guarded {
+            Guarded::Admin => Operation::Privileged { capability, what },
+            Guarded::Raw => Operation::Privileged { capability: Capability::NetRaw, what },
+            Guarded::RawOrAdmin => Operation::Either { capability: Capability::NetRaw, other: capability, what },
+            Guarded::Wish => {
+                let doubt = "callers go on with the size that everyone may have".to_owned();
+                Operation::Doubtful { capability, what, doubt }
+            }
+        });
+    }
+
+    fn quiet(&self, values: &Values) -> bool {
+        let (level, option) = (value(values, 1).map(read::int), value(values, 2).map(read::int));
+        !GUARDED.iter().any(|row| (Some(row.0), Some(row.1)) == (level, option))
+    }
+}
+
+/// How an option is guarded.
+#[derive(Clone, Copy)]
+enum Guarded {
+    /// By `CAP_NET_ADMIN`.
+    Admin,
+    /// By `CAP_NET_RAW`.
+    Raw,
+    /// By `CAP_NET_RAW`, since Linux 5.17, or `CAP_NET_ADMIN`.
+    RawOrAdmin,
+    /// By `CAP_NET_ADMIN`, and callers ask for it as for a wish.
+    Wish,
+}
+
+/// `getsockopt(2)`: what is there to be seen of packet filters (`xt_table`).
+pub(super) struct GetOption;
+
+impl Decode for GetOption {
+    fn enter(&self, scene: &mut Scene<'_>) {
+        if shows_filters(scene.int(1), scene.int(2)) {
+            scene.guarded(Capability::NetAdmin, "read packet filter tables");
+        }
+    }
+
+    fn quiet(&self, values: &Values) -> bool {
+        let (level, option) = (value(values, 1).map(read::int), value(values, 2).map(read::int));
+        !level.zip(option).is_some_and(|(level, option)| shows_filters(level, option))
+    }
+}
+
+/// From `IPT_SO_GET_INFO` to `IP6T_SO_GET_REVISION_TARGET`; `ARPT_SO_GET_INFO` and its neighbours.
+const fn shows_filters(level: i32, option: i32) -> bool {
+    match level {
+        libc::SOL_IP => matches!(option, 64..=67 | 96..=99),
+        libc::SOL_IPV6 => matches!(option, 64 | 65 | 68 | 69),
+        _ => false,
+    }
+}
+
+type OptionRow = (i32, i32, fn(i32) -> bool, Guarded, &'static str);
+
+/// Options that a capability guards for some values (`net/core/sock.c`, `net/ipv4/ip_sockglue.c`, `net/ipv4/tcp.c`,
+/// `net/ipv4/netfilter`).
+#[rustfmt::skip]
+const GUARDED: [OptionRow; 26] = [
+    (libc::SOL_SOCKET, libc::SO_DEBUG, |value| value != 0, Guarded::Admin, "set SO_DEBUG"),
+    (libc::SOL_SOCKET, libc::SO_PRIORITY, |value| !(0..=6).contains(&value), Guarded::RawOrAdmin, "set SO_PRIORITY outside 0 to 6"),
+    (libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, |_| true, Guarded::Wish, "set SO_SNDBUFFORCE"),
+    (libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, |_| true, Guarded::Wish, "set SO_RCVBUFFORCE"),
+    (libc::SOL_SOCKET, libc::SO_MARK, |_| true, Guarded::RawOrAdmin, "set SO_MARK"),
+    (libc::SOL_SOCKET, libc::SO_BUSY_POLL, |value| value > 0, Guarded::Admin, "set SO_BUSY_POLL"),
+    (libc::SOL_SOCKET, libc::SO_PREFER_BUSY_POLL, |value| value != 0, Guarded::Admin, "set SO_PREFER_BUSY_POLL"),
+    (libc::SOL_SOCKET, 61, |clock| clock != libc::CLOCK_MONOTONIC, Guarded::Admin, "set SO_TXTIME by another clock"),
+    (libc::SOL_SOCKET, 70, |_| true, Guarded::Admin, "set SO_BUSY_POLL_BUDGET"),
+    (libc::SOL_SOCKET, 75, |value| value != 0, Guarded::RawOrAdmin, "set SO_RCVMARK"),
+    (libc::SOL_IP, 16, |_| true, Guarded::Admin, "set IP_IPSEC_POLICY"),
+    (libc::SOL_IP, 17, |_| true, Guarded::Admin, "set IP_XFRM_POLICY"),
+    (libc::SOL_IP, 96, |_| true, Guarded::Admin, "replace ARP filter tables"),
+    (libc::SOL_IP, 128, |_| true, Guarded::Admin, "replace bridge filter tables"),
+    (libc::SOL_IP, libc::IP_TRANSPARENT, |value| value != 0, Guarded::RawOrAdmin, "set IP_TRANSPARENT"),
+    (libc::SOL_IP, 64, |_| true, Guarded::Admin, "replace packet filter tables"),
+    (libc::SOL_IP, 65, |_| true, Guarded::Admin, "change packet filter counters"),
+    (libc::SOL_IPV6, 34, |_| true, Guarded::Admin, "set IPV6_IPSEC_POLICY"),
+    (libc::SOL_IPV6, 35, |_| true, Guarded::Admin, "set IPV6_XFRM_POLICY"),
+    (libc::SOL_IPV6, libc::IPV6_HOPOPTS, |_| true, Guarded::Raw, "set IPV6_HOPOPTS"),
+    (libc::SOL_IPV6, libc::IPV6_RTHDRDSTOPTS, |_| true, Guarded::Raw, "set IPV6_RTHDRDSTOPTS"),
+    (libc::SOL_IPV6, libc::IPV6_DSTOPTS, |_| true, Guarded::Raw, "set IPV6_DSTOPTS"),
+    (libc::SOL_IPV6, libc::IPV6_TRANSPARENT, |value| value != 0, Guarded::RawOrAdmin, "set IPV6_TRANSPARENT"),
+    (libc::SOL_IPV6, 64, |_| true, Guarded::Admin, "replace packet filter tables"),
+    (libc::SOL_IPV6, 65, |_| true, Guarded::Admin, "change packet filter counters"),
+    (libc::SOL_TCP, libc::TCP_REPAIR, |_| true, Guarded::Admin, "set TCP_REPAIR"),
+];
+
+#[cfg(test)]
+mod tests {
+    use crate::abi::Abi;
+    use crate::decode::fake::{Bench, operations};
+
+    #[test]
+    fn options_are_guarded_by_value() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            let [six, seven] = [6, 7].map(|value| bench.words(&[value]));
+            let mut set = |option: i32, value| {
+                let facts = bench.call("setsockopt", &[3, 1, u64::from(option.cast_unsigned()), value, 4]);
+                operations(&facts).len()
+            };
+            assert_eq!(set(libc::SO_PRIORITY, six), 0, "{abi}");
+            assert_eq!(set(libc::SO_PRIORITY, seven), 1, "{abi}");
+            assert_eq!(set(libc::SO_MARK, six), 1);
+            assert_eq!(set(libc::SO_REUSEADDR, six), 0);
+        }
+    }
+
+    #[test]
+    fn packet_filters_are_not_for_everyone_s_eyes() {
+        let mut bench = Bench::user(Abi::X86_64);
+        assert_eq!(operations(&bench.call("getsockopt", &[3, 0, 64, 0, 0])).len(), 1);
+        assert_eq!(operations(&bench.call("getsockopt", &[3, 1, 64, 0, 0])), []);
+    }
+}
