@@ -10,7 +10,7 @@ set_up() {
     /usr/bin/git config --global init.defaultBranch main
     /usr/bin/git config --global gc.auto 0
     /usr/bin/git init -q origin
-    for file in one two three; do
+    for file in one two; do
         echo "$file" >"origin/$file"
         /usr/bin/git -C origin add "$file"
         GIT_COMMITTER_DATE=@1700000000 /usr/bin/git -C origin commit -q -m "$file" --date=@1700000000
@@ -23,13 +23,12 @@ cd $dir
 git clone -q --no-local origin clone
 git clone -q origin linked
 cd clone
-for file in four five six seven; do
+for file in three four; do
     echo \$file >\$file
     git add \$file
     git commit -q -m \$file
 done
 git log --format=%s
 git gc -q
-git fsck
 END
 }
