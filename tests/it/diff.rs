@@ -11,28 +11,34 @@ use learn::event::Outcome;
 use learn::fact::{Access, Arguments, Endpoint, Fact, FileFact, NetworkFact, NetworkOperation};
 use learn::infer::{Options, infer};
 use learn::path::AbsPath;
-use learn::policy::apparmor::AppArmor;
+use learn::policy::apparmor::text::{self, Document};
 use learn::policy::caps::Caps;
 use learn::policy::seccomp::Seccomp;
 use learn::policy::{Policy, Verdict};
 use learn::record::{Moment, Record, RunId, file};
+use learn::render::Format;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use pulldown_cmark::{Event, Parser};
 
+use crate::laws::rendered;
 use crate::strategies::record;
 use crate::support::fresh;
 use crate::tool::{Ended, learn, project, samples};
 
 /// What is compared of two records: themselves, and the policies of each kind that they give.
-fn sides<'r>(a: &'r Record, b: &'r Record) -> Vec<(Side<'r>, Side<'r>)> {
-    let (a, b) = (infer(a, &Options::default()), infer(b, &Options::default()));
+fn sides<'r>(record_a: &'r Record, record_b: &'r Record) -> Vec<(Side<'r>, Side<'r>)> {
+    let (a, b) = (infer(record_a, &Options::default()), infer(record_b, &Options::default()));
+    let apparmor = |record| {
+        let text = rendered(Format::named("apparmor").unwrap(), record);
+        text::parse("rendered", &text, &text::shipped()).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    };
     let seccomp = |a, b| Side::of_seccomp(&Seccomp::new(a), &Seccomp::new(b));
     vec![
         (Side::of_needs(&a), Side::of_needs(&b)),
         seccomp(&a, &b),
-        (Side::of_apparmor(&AppArmor::new(&a)), Side::of_apparmor(&AppArmor::new(&b))),
+        Side::of_apparmor(&apparmor(record_a), &apparmor(record_b)),
         (Side::of_caps(&Caps::new(&a)), Side::of_caps(&Caps::new(&b))),
     ]
 }
