@@ -140,7 +140,7 @@ impl Policy {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Seccomp(_) => "seccomp profile",
-            Self::AppArmor(_) => "text of AppArmor",
+            Self::AppArmor(_) => "profile of AppArmor",
             Self::Caps(_) => "list of capabilities",
         }
     }

@@ -385,9 +385,9 @@ owner /srv/a/b r,";
     fn executions_are_told_by_their_mode() {
         assert_eq!(
             told("/usr/bin/a ix,", "/usr/bin/a ux,"),
-            ["critical widened /usr/bin/a exec ux", "low narrowed /usr/bin/a exec ix"]
+            ["critical widened /usr/bin/a exec ux", "low narrowed /usr/bin/a exec ix+map-exec"]
         );
-        assert_eq!(told("", "/usr/bin/a ix,"), ["high added /usr/bin/a exec ix"]);
+        assert_eq!(told("", "/usr/bin/a ix,"), ["high added /usr/bin/a exec ix+map-exec"]);
     }
 
     #[test]
