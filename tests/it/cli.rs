@@ -172,6 +172,27 @@ fn help_of_the_program() {
               
               [default: inherit]
 
+          --abstractions <WHICH>
+              Abstractions that may be included, each only when it covers rules that are needed: `none`,
+              `base`, `auto` for those that pay, or names with commas
+              
+              [default: none]
+
+          --abi <VERSION>
+              Version of AppArmor's policy
+
+              Possible values:
+              - 3.0: AppArmor 3
+              - 4.0: AppArmor 4: unix sockets and user namespaces have rules of their own
+              
+              [default: 3.0]
+
+          --container <NAME>
+              Make the profile of a container, for `--security-opt apparmor=NAME`
+
+          --container-denies
+              Deny it the kernel's and the host's files that containers are usually denied
+
           --comments
               Tell in a comment for each file rule why it is there
 
@@ -283,6 +304,27 @@ fn help_of_render() {
               - separate: the same as profiles of their own, named PROFILE.PROGRAM
               
               [default: inherit]
+
+          --abstractions <WHICH>
+              Abstractions that may be included, each only when it covers rules that are needed: `none`,
+              `base`, `auto` for those that pay, or names with commas
+              
+              [default: none]
+
+          --abi <VERSION>
+              Version of AppArmor's policy
+
+              Possible values:
+              - 3.0: AppArmor 3
+              - 4.0: AppArmor 4: unix sockets and user namespaces have rules of their own
+              
+              [default: 3.0]
+
+          --container <NAME>
+              Make the profile of a container, for `--security-opt apparmor=NAME`
+
+          --container-denies
+              Deny it the kernel's and the host's files that containers are usually denied
 
           --comments
               Tell in a comment for each file rule why it is there

@@ -23,6 +23,7 @@ use proptest::sample::{select, subsequence};
 use pulldown_cmark::{Event, Parser};
 
 use crate::laws::rendered;
+use crate::releases::sarif_errors;
 use crate::strategies::record;
 use crate::support::fresh;
 use crate::tool::{Ended, learn, project, samples};
@@ -343,6 +344,37 @@ fn markdown_shows_no_html_but_its_own() {
 }
 
 #[test]
+fn hostile_names_leave_sarif_valid() {
+    let record = with_files(HOSTILE.iter().map(|name| (*name).to_owned()));
+    let ended = diff_with(&record, &["--format", "sarif"]);
+    let log: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(sarif_errors(&log), [""; 0]);
+    assert_eq!(log["runs"][0]["results"].as_array().unwrap().len(), {
+        let report: serde_json::Value =
+            serde_json::from_str(&diff_with(&record, &["--format", "json"]).stdout).unwrap();
+        usize::try_from(report["total"].as_u64().unwrap()).unwrap()
+    });
+    assert!(!ended.stdout.contains('\u{1b}'), "control characters are escaped");
+}
+
+#[test]
+fn a_comment_is_bounded_whatever_names_and_notes_there_are() {
+    // Long names, each of which differs at its end, and notes without number.
+    let record = with_files((0..500).map(|number| format!("/srv/{}/{number}x", "`<b>".repeat(1000))));
+    let list = tempfile::NamedTempFile::new().unwrap();
+    let line = |number| {
+        let item = "n".repeat(2000);
+        format!("[[accept]]\nkind = \"file\"\nitem = \"/{number}{item}\"\nreason = \"x\"\nexpires = 2999-01-01\n")
+    };
+    fs::write(list.path(), (0..200).map(line).collect::<Vec<_>>().concat()).unwrap();
+    let ended = diff_with(&record, &["--format", "markdown", "--accept", list.path().to_str().unwrap()]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (1, ""));
+    assert!(ended.stdout.len() <= 65_536, "{}", ended.stdout.len());
+    assert!(ended.stdout.contains("500 medium") && ended.stdout.contains("and 180 more notes"), "{}", ended.stdout);
+    assert_eq!(ended.stdout.matches("<details").count(), ended.stdout.matches("</details>").count());
+}
+
+#[test]
 fn text_moves_no_cursor() {
     let record = with_files(HOSTILE.iter().map(|name| (*name).to_owned()));
     let ended = diff_with(&record, &[]);
@@ -464,7 +496,7 @@ fn a_hundred_thousand_rules_of_apparmor_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, rules: u32| {
         let file = folder.path().join(name);
-        let rules: String = (0..rules).map(|at| format!("/srv/x{at}y rw,\n")).collect();
+        let rules: String = (0..rules).map(|at| format!("/srv/x{at}y rw,\n")).collect::<Vec<_>>().concat();
         fs::write(&file, format!("profile x /usr/bin/x {{\n/opt/*/x r,\n{rules}}}\n")).unwrap();
         file
     };

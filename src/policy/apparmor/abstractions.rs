@@ -90,7 +90,7 @@ const fn pays(covers: usize, rules: usize) -> bool {
 /// grant no capability that is not needed and define no profiles.
 fn harmless(profile: &AppArmor, allows: &Profile, frugal: bool) -> bool {
     let denies: Vec<_> = allows.rules.iter().filter(|rule| rule.deny).map(|rule| &rule.what).collect();
-    let denied = denies.iter().any(|what| match what {
+    let contradicts = denies.iter().any(|what| match what {
         What::File { names, permissions, .. } => profile.files.iter().any(|rule| {
             let needed = (rule.anybody | rule.owner).spelled_out();
             match tried(rule) {
@@ -107,7 +107,7 @@ fn harmless(profile: &AppArmor, allows: &Profile, frugal: bool) -> bool {
         _ => true,
     };
     let modest = denies.is_empty() && allows.children.is_empty() && allows.rules.iter().all(|rule| capable(&rule.what));
-    !denied && (modest || !frugal)
+    !contradicts && (modest || !frugal)
 }
 
 /// Which rules of a profile an abstraction covers.
@@ -165,7 +165,7 @@ fn left(rule: &FileRule, allows: &Profile) -> (Permissions, Permissions) {
 }
 
 /// Every name that a rule is about; of numbers the shortest and the longest. `None` when that proves nothing.
-fn tried(rule: &FileRule) -> Option<Vec<Vec<u8>>> {
+pub(super) fn tried(rule: &FileRule) -> Option<Vec<Vec<u8>>> {
     let mut names = match &rule.pattern {
         Pattern::Literal(path) => vec![path.as_bytes().to_vec()],
         Pattern::General(pieces) => {

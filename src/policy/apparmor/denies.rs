@@ -4,9 +4,11 @@
 //! The usual template of container engines denies much the same. A deny goes before everything that is allowed, and
 //! silently: what the workload was seen to need is therefore not denied.
 
+use super::abstractions::tried;
 use super::files::{FileRule, Permissions};
 use super::glob::Glob;
 use crate::infer::Pattern;
+use crate::infer::globs::{Piece, Variable};
 
 /// A deny rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,29 +42,22 @@ impl Deny {
         });
         !rules.iter().any(|rule| {
             let needed = (rule.anybody | rule.owner).spelled_out().intersects(denied.spelled_out());
-            let meant = match &rule.pattern {
-                Pattern::Literal(path) => {
-                    let slash: &[u8] = if rule.directory && path.as_bytes() != b"/" { b"/" } else { b"" };
-                    let name = [path.as_bytes(), slash].concat();
-                    glob.as_ref().is_some_and(|glob| glob.matches(&name))
-                }
-                Pattern::General(_) => below(self.pattern, rule),
+            let meant = match (tried(rule), &glob) {
+                (Some(names), Some(glob)) => names.iter().any(|name| glob.matches(name)),
+                _ => below(self.pattern, rule),
             };
             needed && meant
         })
     }
 }
 
-/// Whether a pattern begins where the deny rule does, in procfs or sysfs: then it may be meant.
+/// Whether a pattern whose names cannot all be tried begins where the deny rule does, in procfs or sysfs.
 fn below(pattern: &str, rule: &FileRule) -> bool {
-    use crate::infer::globs::{Piece, Variable};
     let Pattern::General(pieces) = &rule.pattern else {
         return false;
     };
     match pieces.first() {
-        Some(Piece::Variable(Variable::Proc)) => {
-            pattern.starts_with("@{PROC}") && !matches!(pieces.get(2), Some(Piece::Variable(Variable::Pid)))
-        }
+        Some(Piece::Variable(Variable::Proc)) => pattern.starts_with("@{PROC}"),
         Some(Piece::Text(text)) => pattern.starts_with("/sys") && text.starts_with(b"/sys"),
         _ => false,
     }

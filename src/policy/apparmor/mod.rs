@@ -75,7 +75,7 @@ impl AppArmor {
         let programs = Programs::new(needs);
         let mut gaps = BTreeSet::new();
         let mut this = if programs.single() {
-            if !needs.shares.is_empty() {
+            if needs.shares.len() > 1 {
                 let detail = "which program was started is not known: all of them share one profile".to_owned();
                 gaps.insert(Gap { kind: GapKind::Inexpressible, detail });
             }
@@ -85,11 +85,11 @@ impl AppArmor {
         } else {
             Self::divided(&programs, &mut gaps)
         };
-        let creates = |needs: &Needs<'_>| needs.namespaces.keys().any(|fact| **fact == USER_NAMESPACE);
-        let created = |needs: &Needs<'_>| (options.abi >= PolicyAbi::V4).then(|| creates(needs));
-        this.user_namespaces = created(programs.main().unwrap_or(needs));
+        let makes = |needs: &Needs<'_>| needs.namespaces.keys().any(|fact| **fact == USER_NAMESPACE);
+        let governed = |needs: &Needs<'_>| (options.abi >= PolicyAbi::V4).then(|| makes(needs));
+        this.user_namespaces = governed(programs.main().unwrap_or(needs));
         for ((_, profile), needs) in this.programs.iter_mut().zip(programs.others()) {
-            profile.user_namespaces = created(needs);
+            profile.user_namespaces = governed(needs);
         }
         gaps.extend(changed_profile(needs));
         this.exec = if programs.single() { Exec::Inherit } else { options.exec };

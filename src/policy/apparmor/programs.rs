@@ -25,7 +25,7 @@ impl<'n, 'r> Programs<'n, 'r> {
     /// One profile for each share; a single one when nothing is divided, or when it is not known what was started.
     pub(super) fn new(needs: &'n Needs<'r>) -> Self {
         let mut this = Self { profiles: Vec::new(), by_program: BTreeMap::new() };
-        if !needs.shares.iter().any(|share| share.started) {
+        if needs.shares.len() < 2 || !needs.shares.iter().any(|share| share.started) {
             return this;
         }
         let mut taken = BTreeSet::new();

@@ -113,7 +113,7 @@ fn deal<K: Clone + Ord>(
         SignalTarget::Group if programs.single() => note(from, Peer::Own, true, true),
         SignalTarget::Group => {
             note(from, Peer::Workload, true, false);
-            programs.all().for_each(|one| note(&one, peer_of(&one, from), false, true));
+            programs.all().for_each(|one| note(&one, peer_of(&one, from), one == *from, true));
         }
         SignalTarget::Itself => note(from, Peer::Own, true, true),
         SignalTarget::Program(program) => {
