@@ -140,17 +140,20 @@ fn of_record(base: &Input, new: &Record) -> Result<Vec<Finding>> {
     let options = infer::Options::default();
     let needs = infer::infer(new, &options);
     Ok(match base {
-        Input::Policies(policies) => policies.iter().flat_map(|policy| beyond_policy(policy, new, &needs)).collect(),
+        Input::Policies(policies) => {
+            let found = policies.iter().map(|policy| beyond_policy(policy, new, &needs));
+            found.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect()
+        }
         Input::Record(old) => beyond(&Side::of_needs(&infer::infer(old, &options)), &Side::of_needs(&needs)),
     })
 }
 
-fn beyond_policy(policy: &Policy, new: &Record, needs: &infer::Needs<'_>) -> Vec<Finding> {
+fn beyond_policy(policy: &Policy, new: &Record, needs: &infer::Needs<'_>) -> Result<Vec<Finding>> {
     if let Policy::Seccomp(profile) = policy {
-        return uncovered(profile, new).iter().map(Finding::of_call).collect();
+        return Ok(uncovered(profile, new).iter().map(Finding::of_call).collect());
     }
-    let (own, needed) = policy.beside(needs);
-    beyond(&own, &needed)
+    let (own, needed) = policy.beside(needs)?;
+    Ok(beyond(&own, &needed))
 }
 
 /// What only the new side has, but for what comes and goes by chance.
