@@ -8,6 +8,7 @@ pub mod abstractions;
 pub mod denies;
 mod files;
 mod glob;
+mod links;
 mod mounts;
 pub mod names;
 mod options;

@@ -1,7 +1,7 @@
 # A program that serves, and runs others to fetch from it and to work on what they got.
 port=18436
 command=(/usr/bin/python3 "$dir/fetch.py")
-probe=(/usr/bin/curl -sS "file://$dir/untouched")
+probe=(/usr/bin/python3 -c "open('$dir/untouched')")
 
 set_up() {
     mkdir -p site/sub got

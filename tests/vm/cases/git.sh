@@ -28,6 +28,9 @@ for file in three four; do
     git add \$file
     git commit -q -m \$file
 done
+# Whether git looks at the contents otherwise depends on the clock.
+touch -d 2020-01-01 one two three four
+git status --short
 git log --format=%s
 git gc -q
 END
