@@ -182,6 +182,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::capture::ptrace::sys::kernel_accepts;
 
     /// Runs the program on a call as the kernel does (`Documentation/networking/filter.rst`); every path must return.
     fn run(program: &[Instruction], arch: u32, number: u32, args: [u64; 6]) -> u32 {
@@ -276,6 +277,8 @@ mod tests {
             let known = KnownCalls { calls, foreseen };
             let program = program(&known, asks);
             prop_assert!(program.len() <= LIMIT);
+            let bytes: Vec<_> = program.iter().map(|instruction| instruction.to_bytes()).collect();
+            prop_assert!(kernel_accepts(&bytes));
             let native = Abi::native().audit_arch();
             let probes = probes.into_iter().chain(known.calls.iter().flat_map(|(&number, call)| {
                 // Every known list itself, and each with one bit changed.

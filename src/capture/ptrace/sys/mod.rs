@@ -17,6 +17,8 @@ use std::io;
 
 pub use self::descriptors::{duplicate_from, duplicate_from_thread, socket_address, socket_option};
 pub use self::launch::{Stage, fork_held};
+#[cfg(test)]
+pub use self::notify::kernel_accepts;
 pub use self::notify::{ASKING, Answer, Notification, answer, can_ask, poll, receive, wake_here};
 pub use self::place::{may_change_policy, set_idle};
 pub use self::signals::{HANDLED, arrived_signals, catch_signals, keep_child_signals};

@@ -106,3 +106,41 @@ pub fn poll(descriptors: &mut [libc::pollfd]) -> io::Result<()> {
     // SAFETY: the slice is as long as `count` says and outlives the call.
     checked(unsafe { c_long::from(libc::poll(descriptors.as_mut_ptr(), count, -1)) }).map(drop)
 }
+
+/// Whether the kernel takes this program, which is not installed: the thread that tries has a listener already, which the
+/// kernel finds out last.
+#[cfg(test)]
+pub fn kernel_accepts(program: &[[u8; 8]]) -> bool {
+    let install = |program: &[[u8; 8]]| {
+        let whole =
+            libc::sock_fprog { len: u16::try_from(program.len()).unwrap(), filter: program.as_ptr().cast_mut().cast() };
+        let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+        // SAFETY: `whole` and its instructions outlive the call, which only reads them and takes any alignment.
+        let result =
+            unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const whole) };
+        if result < 0 { io::Error::last_os_error().raw_os_error().unwrap() } else { 0 }
+    };
+    std::thread::scope(|scope| {
+        let tried = scope.spawn(|| {
+            const ALLOW: [u8; 8] = [6, 0, 0, 0, 0, 0, 0xff, 0x7f];
+            // SAFETY: no pointers; of this thread alone.
+            unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+            assert!(matches!(install(&[ALLOW]), 0 | libc::EBUSY));
+            install(program)
+        });
+        match tried.join().unwrap() {
+            libc::EBUSY => true,
+            libc::EINVAL => false,
+            errno => panic!("a filter cannot be tried: {}", io::Error::from_raw_os_error(errno)),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_kernel_takes_programs_that_return() {
+        assert!(super::kernel_accepts(&[[6, 0, 0, 0, 0, 0, 0, 0]]));
+        assert!(!super::kernel_accepts(&[[0x20, 0, 0, 0, 0, 0, 0, 0]]), "without a return");
+    }
+}
