@@ -110,12 +110,12 @@ impl Held {
         self.values.iter().map(word).collect::<Vec<_>>().join(", ")
     }
 
-    /// The same with those values of a first argument that is compared alone and as a whole; `None` where it is not.
+    /// The same with those values of a first argument that is compared alone; `None` where it is not.
     #[must_use]
     pub fn with(&self, first: &BTreeSet<u32>) -> Option<Self> {
-        let alone = self.row.bits == [(0, INT)];
-        let values = first.iter().map(|value| vec![*value]);
-        alone.then(|| Self { row: self.row, values: self.values.iter().cloned().chain(values).collect() })
+        let [(0, mask)] = *self.row.bits else { return None };
+        let values = first.iter().map(|value| vec![value & mask]);
+        Some(Self { row: self.row, values: self.values.iter().cloned().chain(values).collect() })
     }
 }
 
