@@ -163,8 +163,8 @@ impl Abi {
         /// libseccomp's marks from here down are for calls that the ABI lacks; those above for calls within another one.
         const LACKING: i32 = -10_000;
         let known = ScmpSyscall::from_name_by_arch(name, self.scmp()).ok().map(i32::from);
-        if self == Self::X32 && known.is_some_and(|number| number <= LACKING) {
-            // The newer table is that of x86-64, which has calls that x32 lacks.
+        if matches!(self, Self::X32 | Self::Aarch64) && known.is_some_and(|number| number <= LACKING) {
+            // The newer tables have calls of x86-64 and of 32-bit ABIs as well.
             return None;
         }
         let from_libseccomp = known
@@ -324,6 +324,7 @@ mod tests {
         }
         assert_eq!(Abi::Aarch64.number("open"), None);
         assert_eq!((Abi::X32.number("map_shadow_stack"), Abi::X86_64.number("map_shadow_stack")), (None, Some(453)));
+        assert_eq!(Abi::Aarch64.number("clock_gettime64"), None);
         assert_eq!(Abi::X86_64.syscall(1000), Syscall::Unnamed(1000));
         assert_eq!("#1000".parse::<Syscall>().unwrap(), Syscall::Unnamed(1000));
         assert!("open at".parse::<Syscall>().is_err());

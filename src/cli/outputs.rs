@@ -9,7 +9,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::apparmor::AppArmorArgs;
 use super::io::{self, Destination};
-use super::seccomp::SeccompArgs;
+use super::seccomp::{Findings, Seccomp, SeccompArgs};
 use crate::explain::Output;
 use crate::infer;
 use crate::policy;
@@ -52,6 +52,7 @@ pub struct Outputs {
     name: Option<ProfileName>,
     generality: infer::Options,
     options: policy::Options,
+    seccomp: Seccomp,
 }
 
 impl Outputs {
@@ -65,14 +66,17 @@ impl Outputs {
             Some(folder) => folder.display().to_string(),
             None => "built in".to_owned(),
         })?;
-        let wanted =
-            |format: &&Format| args.format.is_empty() || args.format.iter().any(|chosen| chosen.name == format.name);
+        let seccomp = args.seccomp.resolve()?;
+        let wanted = |format: &&Format| {
+            args.format.is_empty() && !format.asked || args.format.iter().any(|chosen| chosen.name == format.name)
+        };
         Ok(Self {
             formats: FORMATS.iter().filter(wanted).collect(),
             templates,
             name: args.apparmor.container().or(args.name.as_ref()).cloned(),
             generality: args.apparmor.needs(),
-            options: policy::Options { seccomp: args.seccomp.options()?, apparmor: args.apparmor.options()? },
+            options: policy::Options { seccomp: seccomp.options.clone(), apparmor: args.apparmor.options()? },
+            seccomp,
         })
     }
 
@@ -111,6 +115,18 @@ impl Outputs {
     pub fn seccomp(&self, needs: &infer::Needs<'_>) -> Option<Derived> {
         let written = self.formats.iter().any(|format| format.name == SECCOMP);
         written.then(|| Derived::new(needs, &self.options.seccomp))
+    }
+
+    /// What is wrong with the seccomp profile by what was asked for.
+    #[must_use]
+    pub(super) fn findings(&self, needs: &infer::Needs<'_>) -> Findings {
+        self.seccomp.findings(needs)
+    }
+
+    /// The needs of a record, as they are written.
+    #[must_use]
+    pub fn needs<'r>(&self, record: &'r Record) -> infer::Needs<'r> {
+        infer::infer(record, &self.generality)
     }
 
     /// Writes the one chosen format to standard output.

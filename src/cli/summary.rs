@@ -46,6 +46,8 @@ fn text(told: &Told<'_>) -> String {
     let risks = risk::risks(&needs);
     section("risky", risks.into_iter().map(|risk| format!("{}: {}", risk.what, risk.why)).collect());
     if let Some(seccomp) = told.outputs.seccomp(&needs) {
+        section("beyond", seccomp.beyond);
+        section("left out", seccomp.denied);
         section("arguments", seccomp.held);
         let added = seccomp.added.iter();
         section(

@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Subjects;
 use crate::abi::Syscall;
 use crate::fact::Arguments;
-use crate::record::{Record, SyscallUse};
+use crate::record::SyscallUse;
 
 /// How many arguments are held to what was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,20 +111,20 @@ impl Held {
         self.values.iter().map(word).collect::<Vec<_>>().join(", ")
     }
 
-    /// The same with those values of a first argument that is compared alone and as a whole; `None` where it is not.
+    /// The same with those values of a first argument that is compared alone; `None` where it is not.
     #[must_use]
     pub fn with(&self, first: &BTreeSet<u32>) -> Option<Self> {
-        let alone = self.row.bits == [(0, INT)];
-        let values = first.iter().map(|value| vec![*value]);
-        alone.then(|| Self { row: self.row, values: self.values.iter().cloned().chain(values).collect() })
+        let [(0, mask)] = *self.row.bits else { return None };
+        let values = first.iter().map(|value| vec![value & mask]);
+        Some(Self { row: self.row, values: self.values.iter().cloned().chain(values).collect() })
     }
 }
 
 /// The argument lists of every call of which each use showed them, under any ABI and of any executable.
 #[must_use]
-pub fn seen(record: &Record) -> BTreeMap<&Syscall, BTreeSet<&Arguments>> {
+pub(super) fn seen<'r>(subjects: &Subjects<'r>) -> BTreeMap<&'r Syscall, BTreeSet<&'r Arguments>> {
     let mut seen = BTreeMap::<_, Option<BTreeSet<_>>>::new();
-    let calls = record.subjects.values().flat_map(|subject| subject.syscalls.values().flatten());
+    let calls = subjects.iter().flat_map(|(_, subject)| subject.syscalls.values().flatten());
     for (call, used) in calls {
         let known = seen.entry(call).or_insert_with(|| Some(BTreeSet::new()));
         match known {

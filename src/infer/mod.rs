@@ -19,8 +19,8 @@ use globs::Generaliser;
 
 use crate::abi::{Abi, Syscall};
 use crate::fact::{
-    Arguments, Capability, ExecutionFact, Gap, IdentityFact, LimitFact, MountFact, NamespaceFact, NetworkFact, SignalFact,
-    TraceFact,
+    Arguments, Capability, ExecutionFact, Gap, IdentityFact, LimitFact, MountFact, NamespaceFact, NetworkFact,
+    SignalFact, TraceFact,
 };
 use crate::path::AbsPath;
 use crate::record::{Evidence, Outcomes, Record, Subject, Usage};
@@ -61,7 +61,7 @@ pub struct Needs<'r> {
     pub options: Options,
     /// System calls, whatever their outcome: a filter judges a call before its outcome.
     pub syscalls: BTreeMap<Abi, BTreeMap<&'r Syscall, Because<'r>>>,
-    /// The argument lists of calls, as far as each use of a call showed them ([`args::seen`]).
+    /// The argument lists of calls, of those calls of which each use showed them.
     pub arguments: BTreeMap<&'r Syscall, BTreeSet<&'r Arguments>>,
     /// Files, sorted by pattern and kind.
     pub files: Vec<FileNeed<'r>>,
@@ -181,7 +181,7 @@ fn of_subjects<'r>(
         origin: origin(record),
         options,
         syscalls: syscalls(subjects),
-        arguments: args::seen(record),
+        arguments: args::seen(subjects),
         files,
         literals,
         network: gather(subjects, |subject| &subject.network, outcome::network),

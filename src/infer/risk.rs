@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use super::Needs;
 use super::caps::Standing;
 use super::globs::Pattern;
-use crate::fact::{Access, Capability};
+use crate::fact::{Access, Arguments, Capability};
 use crate::path::AbsPath;
 
 /// One thing that deserves a second look.
@@ -363,10 +365,30 @@ fn capabilities(needs: &Needs<'_>) -> impl Iterator<Item = Risk> {
 }
 
 fn calls(needs: &Needs<'_>) -> impl Iterator<Item = Risk> {
-    dangerous().filter_map(|(name, (_, why))| {
-        let made = needs.syscalls.values().any(|calls| calls.keys().any(|call| call.name() == Some(name)));
-        made.then(|| Risk { what: name.to_owned(), why })
-    })
+    made(needs).into_iter().map(|(_, _, risk)| risk)
+}
+
+/// The dangerous calls that were made, with what brought each in: who made it first, when, and with which arguments.
+#[must_use]
+pub fn made(needs: &Needs<'_>) -> Vec<(&'static str, Level, Risk)> {
+    let found = dangerous().filter_map(|(name, (level, why))| {
+        let calls = needs.syscalls.values().flatten().filter(|(call, _)| call.name() == Some(name));
+        let first = calls.flat_map(|(_, because)| because).min_by_key(|cause| cause.seen.first_ms)?;
+        let time = UNIX_EPOCH.checked_add(Duration::from_millis(first.seen.first_ms));
+        let time = time.map(|time| humantime::format_rfc3339_seconds(time).to_string()).unwrap_or_default();
+        let lists = needs.arguments.iter().filter(|(call, _)| call.name() == Some(name)).flat_map(|(_, lists)| lists);
+        let lists: Vec<_> = lists.take(3).map(|list| told(list)).collect();
+        let with = if lists.is_empty() { String::new() } else { format!(", with {}", lists.join("; ")) };
+        let what = format!("{name} by {}, first at {time}{with}", first.subject);
+        Some((name, level, Risk { what, why }))
+    });
+    found.collect()
+}
+
+/// Argument values by index: `0=0x2 1=0x1`.
+fn told(arguments: &Arguments) -> String {
+    let values = arguments.0.iter().map(|(index, value)| format!("{index}={value:#x}"));
+    values.collect::<Vec<_>>().join(" ")
 }
 
 /// One line for each kind, with an example: there may be many such files.

@@ -19,6 +19,9 @@ pub(super) struct SeccompView {
     added: Vec<SetView>,
     /// What arguments are held to.
     held: Vec<Escaped>,
+    /// What was seen and is not allowed, and why.
+    beyond: Vec<Escaped>,
+    denied: Vec<Escaped>,
     /// The compiled program in base64, in place of the profile; at most one.
     program: Vec<Escaped>,
     default_action: Escaped,
@@ -36,6 +39,23 @@ struct ListenerView {
     path: Escaped,
     /// At most one.
     metadata: Vec<Escaped>,
+}
+
+/// A compiled profile as pseudo code.
+#[derive(Serialize)]
+pub(super) struct PseudoView {
+    origin: Header,
+    lines: Vec<Escaped>,
+}
+
+impl PseudoView {
+    /// # Errors
+    /// When libseccomp refuses the profile.
+    pub(super) fn new(needs: &Needs<'_>, options: &Options) -> Result<Self, RenderError> {
+        let policy = Derived::new(needs, options).profile;
+        let lines = policy.pseudo_code()?.lines().map(Escaped::line).collect();
+        Ok(Self { origin: header(needs, &policy, Escaped::line, &[]), lines })
+    }
 }
 
 #[derive(Serialize)]
@@ -74,7 +94,10 @@ impl SeccompView {
         let notes = if policy.architectures.len() > 1 { &[SHARED][..] } else { &[] };
         let mut view = Self::of(policy, header(needs, policy, Escaped::for_json, notes));
         view.added = derived.added.iter().map(SetView::new).collect();
-        view.held = derived.held.iter().map(|line| Escaped::for_json(line)).collect();
+        let lines = |lines: &[String]| lines.iter().map(|line| Escaped::for_json(line)).collect();
+        view.held = lines(&derived.held);
+        view.beyond = lines(&derived.beyond);
+        view.denied = lines(&derived.denied);
         if options.target.comments() {
             for (rule, purpose) in view.rules.iter_mut().zip(&derived.purposes) {
                 rule.comment.push(Escaped::for_json(purpose));
@@ -96,6 +119,8 @@ impl SeccompView {
             origin,
             added: Vec::new(),
             held: Vec::new(),
+            beyond: Vec::new(),
+            denied: Vec::new(),
             program: Vec::new(),
             default_action: Escaped::fixed(policy.default_action.name()),
             default_errno: policy.default_action.errno(),

@@ -34,7 +34,7 @@ fn help(args: &[&str]) -> String {
 #[test]
 #[expect(clippy::too_many_lines, reason = "the help is as long as it is")]
 fn help_of_the_program() {
-    assert_snapshot!(help(&["--help"]), @"
+    assert_snapshot!(help(&["--help"]), @r#"
     Learns what a workload needs and writes its least-privilege profiles: seccomp, AppArmor,
     capabilities
 
@@ -70,6 +70,9 @@ fn help_of_the_program() {
               - caps:      capabilities with the evidence for each, for docker run, systemd and
                 Kubernetes
               - caps-json: the same as JSON, for programs
+              - bpf:       the seccomp profile as the kernel's program, compiled by libseccomp for this
+                machine
+              - pfc:       the same as libseccomp's pseudo code, for people
 
           --templates <DIR>
               Folder with templates to use in place of the built-in ones, by file name
@@ -102,7 +105,7 @@ fn help_of_the_program() {
               No status line and no summary
 
           --strict
-              Exit with 125 when anything was not seen
+              Exit with 125 when anything was not seen, or lies beyond --within
 
       -v, --verbose...
               Say more on standard error; -vv says everything
@@ -163,6 +166,34 @@ fn help_of_the_program() {
               
               [default: safe]
 
+          --portable <LIST>
+              For what else the profile is to hold, separated by commas: calls that stand for those that
+              were seen are added and listed apart
+
+              Possible values:
+              - libc:   another C library or version of it
+              - kernel: an older or newer kernel
+              - arch:   x86-64 as well as 64-bit ARM
+
+          --vdso
+              Allow the calls that the vDSO answers on most machines
+
+          --within <MAX>
+              Never allow more than this profile, or than what this record holds
+
+          --deny <WHAT>
+              Leave calls of high risk out though they were seen, unless they are justified
+              
+              [possible values: high-risk]
+
+          --fail-on <LEVEL>
+              Fail when a call of this risk or worse is in the profile and not justified (critical,
+              high)
+
+          --justify <FILE>
+              Calls of high risk that somebody answers for: TOML as for `learn diff --accept`, of kind
+              "syscall"
+
     AppArmor profile:
           --globs <DEGREE>
               How far paths are generalised
@@ -217,12 +248,12 @@ fn help_of_the_program() {
       learn merge a.json b.json -o all.json
       learn diff old.learned new.learned     what the new release needs anew, graded by risk
       learn explain nginx.learned CAP_CHOWN  why it is there
-    ");
+    "#);
 }
 
 #[test]
 fn help_of_render() {
-    assert_snapshot!(help(&["render", "--help"]), @"
+    assert_snapshot!(help(&["render", "--help"]), @r#"
     Write the profiles of a record again, without running the workload
 
     Usage: learn render [OPTIONS] <RECORD>
@@ -245,12 +276,18 @@ fn help_of_render() {
               - caps:      capabilities with the evidence for each, for docker run, systemd and
                 Kubernetes
               - caps-json: the same as JSON, for programs
+              - bpf:       the seccomp profile as the kernel's program, compiled by libseccomp for this
+                machine
+              - pfc:       the same as libseccomp's pseudo code, for people
 
           --templates <DIR>
               Folder with templates to use in place of the built-in ones, by file name
 
           --name <PROFILE>
               Name of the profile; by default that of the program
+
+          --strict
+              Exit with 1 when anything was not seen, or lies beyond --within
 
       -v, --verbose...
               Say more on standard error; -vv says everything
@@ -308,6 +345,34 @@ fn help_of_render() {
               
               [default: safe]
 
+          --portable <LIST>
+              For what else the profile is to hold, separated by commas: calls that stand for those that
+              were seen are added and listed apart
+
+              Possible values:
+              - libc:   another C library or version of it
+              - kernel: an older or newer kernel
+              - arch:   x86-64 as well as 64-bit ARM
+
+          --vdso
+              Allow the calls that the vDSO answers on most machines
+
+          --within <MAX>
+              Never allow more than this profile, or than what this record holds
+
+          --deny <WHAT>
+              Leave calls of high risk out though they were seen, unless they are justified
+              
+              [possible values: high-risk]
+
+          --fail-on <LEVEL>
+              Fail when a call of this risk or worse is in the profile and not justified (critical,
+              high)
+
+          --justify <FILE>
+              Calls of high risk that somebody answers for: TOML as for `learn diff --accept`, of kind
+              "syscall"
+
     AppArmor profile:
           --globs <DEGREE>
               How far paths are generalised
@@ -357,7 +422,7 @@ fn help_of_render() {
       learn render nginx.learned/learned.json
       learn render nginx.learned/learned.json --format seccomp -o -
       learn render all.json --format apparmor --name web -o profiles --templates my-templates
-    ");
+    "#);
 }
 
 #[test]
@@ -548,8 +613,8 @@ fn templates_can_be_replaced() {
     assert_snapshot!(with_templates(&[("seccomp.json.hbs", "[{{#each architectures}}")]), @"2 learn: DIR: template seccomp.json.hbs, line 1: invalid handlebars syntax");
     assert_snapshot!(with_templates(&[("seccomp.json.hbs", "[\n{{json architecture}}]")]), @r#"2 learn: cannot write to standard output: template seccomp.json.hbs, line 2: Failed to access variable in strict mode Some("architecture")"#);
     assert_snapshot!(with_templates(&[("seccomp.json.hbs", "[{{default_action}}]")]), @"2 learn: cannot write to standard output: template seccomp.json.hbs wrote no JSON: expected value at line 1 column 2");
-    assert_snapshot!(with_templates(&[("seccmp.hbs", "")]), @"2 learn: DIR: no template is named seccmp.hbs; there are partials/header.hbs, partials/rules.hbs, seccomp.json.hbs, apparmor.hbs, caps.txt.hbs, caps.json.hbs");
-    assert_snapshot!(with_templates(&[]), @"2 learn: DIR holds no template; there are partials/header.hbs, partials/rules.hbs, seccomp.json.hbs, apparmor.hbs, caps.txt.hbs, caps.json.hbs");
+    assert_snapshot!(with_templates(&[("seccmp.hbs", "")]), @"2 learn: DIR: no template is named seccmp.hbs; there are partials/header.hbs, partials/rules.hbs, seccomp.json.hbs, apparmor.hbs, caps.txt.hbs, caps.json.hbs, seccomp.pfc.hbs");
+    assert_snapshot!(with_templates(&[]), @"2 learn: DIR holds no template; there are partials/header.hbs, partials/rules.hbs, seccomp.json.hbs, apparmor.hbs, caps.txt.hbs, caps.json.hbs, seccomp.pfc.hbs");
     let header = [("partials/header.hbs", "# {{generatr}}\n")];
     assert!(with_templates(&header).starts_with("0 {"), "seccomp does not use it");
     let missing = learn(["render", &sample(), "--templates", "/nonexistent"]);

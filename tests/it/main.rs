@@ -28,6 +28,7 @@ mod parsers;
 mod pty;
 mod releases;
 mod render;
+mod seccomp;
 mod servers;
 mod strategies;
 mod support;

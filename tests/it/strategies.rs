@@ -244,11 +244,22 @@ pub fn seccomp() -> impl Strategy<Value = seccomp::Options> {
     let targets = seccomp::Target::NAMES.map(|(target, ..)| target);
     let refusals = seccomp::Refusal::NAMES.map(|(refusal, ..)| refusal);
     let degrees = Degree::NAMES.map(|(degree, ..)| degree);
-    let runtimes = btree_set(select(&seccomp::Runtime::ALL[..]), 0..3);
+    let portable = seccomp::Portable::NAMES.map(|(portable, ..)| portable);
     let words = (select(targets.to_vec()), select(refusals.to_vec()), select(degrees.to_vec()));
-    (words, runtimes, any::<bool>()).prop_map(|((target, refusal, arguments), runtimes, no_new_privs)| {
-        seccomp::Options { target, runtimes, no_new_privs, refusal, arguments }
-    })
+    let sets = (btree_set(select(&seccomp::Runtime::ALL[..]), 0..3), btree_set(select(portable.to_vec()), 0..3));
+    (words, sets, any::<[bool; 3]>()).prop_map(
+        |((target, refusal, arguments), (runtimes, portable), [no_new_privs, vdso, deny_risky])| seccomp::Options {
+            target,
+            runtimes,
+            no_new_privs,
+            refusal,
+            arguments,
+            portable,
+            vdso,
+            deny_risky,
+            ..seccomp::Options::exact()
+        },
+    )
 }
 
 pub fn record() -> impl Strategy<Value = Record> {

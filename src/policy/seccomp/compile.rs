@@ -78,6 +78,16 @@ impl Seccomp {
         Ok(Compiled { program: program.to_vec(), unknown })
     }
 
+    /// The profile as libseccomp's pseudo code, for people (`seccomp_export_pfc(3)`).
+    ///
+    /// # Errors
+    /// See [`CompileError`].
+    pub fn pseudo_code(&self) -> Result<String, CompileError> {
+        let (filter, _) = self.filter(plainly)?;
+        let bytes = exported(|file| filter.export_pfc(file))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// The filter in which actions are written as `action` does it, and the calls that libseccomp does not know.
     ///
     /// It knows calls by the name, and passes an unknown number through for the machine's own ABI only: so that one has a

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::grammar::{Action, Architecture, Condition, ENOSYS, EPERM, Rule};
-use super::options::{Options, Refusal};
+use super::options::{Options, Portable, Refusal};
 use super::sets::{self, NamedSet};
 use super::target::{self, MOST_RULES, TargetError};
+use super::within::{self, Chains};
 use super::{Seccomp, introduced};
 use crate::abi::{Abi, Syscall};
 use crate::fact::{Gap, GapKind};
@@ -13,7 +14,7 @@ use crate::infer::args::{self, Held};
 use crate::infer::{Needs, risk};
 
 /// A profile with what is to be said of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Derived {
     /// The profile.
     pub profile: Seccomp,
@@ -23,6 +24,10 @@ pub struct Derived {
     pub added: Vec<NamedSet>,
     /// What arguments are held to, one call a line: `socket: only AF_UNIX, AF_INET`.
     pub held: Vec<String>,
+    /// What was seen and lies beyond [`Options::within`], one call a line with who made it.
+    pub beyond: Vec<String>,
+    /// What was seen and left out by [`Options::deny_risky`], one call a line with who made it.
+    pub denied: Vec<String>,
 }
 
 /// With which arguments calls are allowed; `None` for any.
@@ -32,42 +37,32 @@ impl Derived {
     /// The profile for these needs.
     #[must_use]
     pub fn new(needs: &Needs<'_>, options: &Options) -> Self {
-        let abis: BTreeSet<_> = needs.syscalls.keys().copied().collect();
-        let (mut seen, gaps) = seen(needs, options);
+        let mut made = Self::default();
+        let mut abis = architectures(needs, options);
+        let mut seen = made.seen(needs, options);
         bound(&mut seen);
-        let held = seen.iter().filter_map(|(call, held)| Some(only(call, held.as_ref()?))).collect();
         let mut allowed = seen.clone();
-        let mut added = Vec::new();
-        for mut set in sets::runtimes(options) {
+        let names: BTreeSet<_> = seen.keys().collect();
+        for set in sets::runtimes(options).into_iter().chain(sets::variants(&names, options)) {
             add(&mut allowed, &set, options);
-            set.calls.retain(|call, first| match seen.get(call) {
-                None => true,
-                Some(None) => false,
-                Some(Some(held)) => first
-                    .as_ref()
-                    .is_some_and(|first| held.with(first).is_some_and(|wider| wider.values() != held.values())),
-            });
-            let held = set
-                .calls
-                .iter()
-                .filter_map(|(call, first)| Some(only(call, &args::first(call, first.as_ref()?, options.arguments)?)));
-            set.held = held.collect();
-            if !set.calls.is_empty() {
-                added.push(set);
-            }
+            made.added.extend(news(set, &seen, options));
         }
+        let mut chains: BTreeMap<_, _> =
+            allowed.iter().map(|(call, held)| (call.clone(), chains(held.as_ref()))).collect();
+        if let Some(limit) = &options.within {
+            made.keep_within(limit, needs, &mut abis, &mut chains);
+        }
+        let held =
+            seen.iter().filter(|(call, _)| !made.beyond.iter().any(|line| line.starts_with(&format!("{call},"))));
+        made.held = held.filter_map(|(call, held)| Some(only(call, held.as_ref()?))).collect();
         let mut rules = Rules::default();
-        rules.allow_all(&seen, allowed, &added);
+        rules.allow_all(&seen, chains, &made.added);
         rules.refuse(&abis, options);
-        let profile = Seccomp {
-            default_action: options.refusal.action(),
-            architectures: abis.into_iter().map(Architecture::Known).collect(),
-            flags: BTreeSet::new(),
-            listener: None,
-            syscalls: rules.rules,
-            gaps,
-        };
-        Self { profile, purposes: rules.purposes, added, held }
+        made.profile.default_action = options.refusal.action();
+        made.profile.architectures = abis.into_iter().map(Architecture::Known).collect();
+        made.profile.syscalls = rules.rules;
+        made.purposes = rules.purposes;
+        made
     }
 
     /// The same, if its reader keeps all of it.
@@ -78,6 +73,101 @@ impl Derived {
         target::check(&self.profile, options.target)?;
         Ok(self)
     }
+
+    /// The calls that were made, under any ABI, but for those that are to be left out and those that have no name.
+    fn seen(&mut self, needs: &Needs<'_>, options: &Options) -> Allowed {
+        let risky: BTreeSet<_> = risk::dangerous().map(|(name, _)| name).collect();
+        let mut allowed = Allowed::new();
+        for (abi, calls) in &needs.syscalls {
+            for &call in calls.keys() {
+                let Some(name) = call.name() else {
+                    let detail = format!("the {abi} call {call} has no name that a profile could hold: it is refused");
+                    self.profile.gaps.insert(Gap { kind: GapKind::UnnamedSyscall, detail });
+                    continue;
+                };
+                if options.deny_risky && risky.contains(name) && !options.justified.contains(call) {
+                    let line = by(needs, call);
+                    if !self.denied.contains(&line) {
+                        self.denied.push(line);
+                    }
+                    continue;
+                }
+                let seen = needs.arguments.get(call);
+                allowed.insert(call.clone(), seen.and_then(|seen| args::held(call, seen, options.arguments)));
+            }
+        }
+        allowed
+    }
+
+    /// Takes away what `limit` does not let through.
+    fn keep_within(
+        &mut self,
+        limit: &Seccomp,
+        needs: &Needs<'_>,
+        abis: &mut BTreeSet<Abi>,
+        chains: &mut BTreeMap<Syscall, Chains>,
+    ) {
+        for abi in abis.iter().filter(|abi| !limit.covers(**abi)) {
+            self.beyond.push(format!("every {abi} call"));
+        }
+        abis.retain(|abi| limit.covers(*abi));
+        chains.retain(|call, chains| {
+            let (kept, less) = within::kept(limit, abis, call, chains);
+            let seen = needs.syscalls.values().any(|calls| calls.contains_key(call));
+            if less && seen {
+                let some = if kept.is_empty() { "" } else { " with other arguments" };
+                self.beyond.push(format!("{}{some}", by(needs, call)));
+            }
+            *chains = kept;
+            !chains.is_empty()
+        });
+        for set in &mut self.added {
+            set.calls.retain(|call, _| chains.contains_key(call));
+        }
+        self.added.retain(|set| !set.calls.is_empty());
+    }
+}
+
+/// The ABIs that were used, and those for which the profile is to hold as well.
+fn architectures(needs: &Needs<'_>, options: &Options) -> BTreeSet<Abi> {
+    let mut abis: BTreeSet<_> = needs.syscalls.keys().copied().collect();
+    if options.portable.contains(&Portable::Arch) && !abis.is_empty() {
+        abis.extend([Abi::X86_64, Abi::Aarch64]);
+    }
+    abis
+}
+
+/// A call with the executables that made it: `mount, by /usr/bin/mount`.
+fn by(needs: &Needs<'_>, call: &Syscall) -> String {
+    let causes = needs.syscalls.values().filter_map(|calls| calls.get(call)).flatten();
+    let subjects: BTreeSet<_> = causes.map(|cause| cause.subject.to_string()).collect();
+    format!("{call}, by {}", subjects.into_iter().collect::<Vec<_>>().join(", "))
+}
+
+/// What of a set was not seen; `None` where all of it was.
+fn news(mut set: NamedSet, seen: &Allowed, options: &Options) -> Option<NamedSet> {
+    let wider = |held: &Held, first: &BTreeSet<u32>| held.with(first).is_some_and(|all| all.values() != held.values());
+    set.calls.retain(|call, first| match seen.get(call) {
+        None => true,
+        Some(None) => false,
+        Some(Some(held)) => first.as_ref().is_none_or(|first| wider(held, first)),
+    });
+    let held = set
+        .calls
+        .iter()
+        .filter_map(|(call, first)| Some(only(call, &args::first(call, first.as_ref()?, options.arguments)?)));
+    set.held = held.collect();
+    (!set.calls.is_empty()).then_some(set)
+}
+
+/// The lists of conditions for what a call is held to; one without conditions for any arguments.
+fn chains(held: Option<&Held>) -> Chains {
+    let Some(held) = held else { return vec![Vec::new()] };
+    let chain = |values: &Vec<u32>| {
+        let bits = held.bits().iter().zip(values);
+        bits.map(|(&(index, mask), &value)| Condition::bits(index, mask, value)).collect()
+    };
+    held.values().iter().map(chain).collect()
 }
 
 /// To what a call is held, in words.
@@ -85,24 +175,6 @@ fn only(call: &Syscall, held: &Held) -> String {
     let words = held.words();
     let only = if words.starts_with("no ") { "" } else { "only " };
     format!("{call}: {only}{words}")
-}
-
-/// The calls that were made, under any ABI, and those that the format has no words for.
-fn seen(needs: &Needs<'_>, options: &Options) -> (Allowed, BTreeSet<Gap>) {
-    let mut allowed = Allowed::new();
-    let mut gaps = BTreeSet::new();
-    for (abi, calls) in &needs.syscalls {
-        for &call in calls.keys() {
-            if call.name().is_some() {
-                let seen = needs.arguments.get(call);
-                allowed.insert(call.clone(), seen.and_then(|seen| args::held(call, seen, options.arguments)));
-            } else {
-                let detail = format!("the {abi} call {call} has no name that a profile could hold: it is refused");
-                gaps.insert(Gap { kind: GapKind::UnnamedSyscall, detail });
-            }
-        }
-    }
-    (allowed, gaps)
 }
 
 /// Lets go of the calls with the most values until there is room for a rule for each value, and for all other rules.
@@ -148,25 +220,26 @@ impl Rules {
     }
 
     /// Allows what was seen, then what was added, then what holds for some arguments only.
-    fn allow_all(&mut self, seen: &Allowed, allowed: Allowed, added: &[NamedSet]) {
+    fn allow_all(&mut self, seen: &Allowed, allowed: BTreeMap<Syscall, Chains>, added: &[NamedSet]) {
         let sets = added.iter().map(|set| set.name.as_str()).collect::<Vec<_>>().join(", ");
-        let (held, whole): (Vec<_>, Vec<_>) = allowed
-            .into_iter()
-            .map(|(call, held)| held.ok_or(call.clone()).map(|held| (call, held)))
-            .partition(Result::is_ok);
-        let whole = whole.into_iter().filter_map(Result::err);
-        let (known, new) = whole.partition(|call| seen.contains_key(call));
-        self.push("calls that were seen".to_owned(), known, Action::Allow, Vec::new());
-        self.push(format!("calls that were not seen, of {sets}"), new, Action::Allow, Vec::new());
+        let (mut known, mut new) = (BTreeSet::new(), BTreeSet::new());
         // Calls that are held to the same values share rules.
         let mut shared = BTreeMap::<Vec<Condition>, BTreeSet<Syscall>>::new();
-        for (call, held) in held.into_iter().filter_map(Result::ok) {
-            for values in held.values() {
-                let bits = held.bits().iter().zip(values);
-                let conditions = bits.map(|(&(index, mask), &value)| Condition::bits(index, mask, value));
-                shared.entry(conditions.collect()).or_default().insert(call.clone());
+        for (call, chains) in allowed {
+            if chains.iter().any(Vec::is_empty) {
+                if seen.contains_key(&call) {
+                    known.insert(call)
+                } else {
+                    new.insert(call)
+                };
+                continue;
+            }
+            for chain in chains {
+                shared.entry(chain).or_default().insert(call.clone());
             }
         }
+        self.push("calls that were seen".to_owned(), known, Action::Allow, Vec::new());
+        self.push(format!("calls that were not seen, of {sets}"), new, Action::Allow, Vec::new());
         for (conditions, names) in shared {
             self.push("arguments as they were seen".to_owned(), names, Action::Allow, conditions);
         }
