@@ -106,7 +106,10 @@ pub(super) fn run(args: &CheckArgs) -> Result<Exit> {
     let items = match &args.record {
         Some(path) => match Input::read(path, &host)? {
             Input::Record(new) => of_record(&base, &new)?,
-            Input::Policy(policy) => bail!("{} is a {}, not a record", path.display(), policy.name()),
+            Input::Policies(policies) => {
+                let names = policies.iter().map(Policy::name).collect::<Vec<_>>();
+                bail!("{} is a {}, not a record", path.display(), names.join(" and a "))
+            }
         },
         None => of_run(&base, &args.workload)?,
     };
@@ -137,10 +140,17 @@ fn of_record(base: &Input, new: &Record) -> Result<Vec<Finding>> {
     let options = infer::Options::default();
     let needs = infer::infer(new, &options);
     Ok(match base {
-        Input::Policy(Policy::Seccomp(profile)) => uncovered(profile, new).iter().map(Finding::of_call).collect(),
-        Input::Policy(policy) => beyond(&policy.side(), &policy.of_needs(&needs)),
+        Input::Policies(policies) => policies.iter().flat_map(|policy| beyond_policy(policy, new, &needs)).collect(),
         Input::Record(old) => beyond(&Side::of_needs(&infer::infer(old, &options)), &Side::of_needs(&needs)),
     })
+}
+
+fn beyond_policy(policy: &Policy, new: &Record, needs: &infer::Needs<'_>) -> Vec<Finding> {
+    if let Policy::Seccomp(profile) = policy {
+        return uncovered(profile, new).iter().map(Finding::of_call).collect();
+    }
+    let (own, needed) = policy.beside(needs);
+    beyond(&own, &needed)
 }
 
 /// What only the new side has, but for what comes and goes by chance.
@@ -165,7 +175,9 @@ fn beyond<'r>(base: &Side<'r>, new: &Side<'r>) -> Vec<Finding> {
 /// against a record only those that it does not hold.
 fn of_run(base: &Input, command: &[OsString]) -> Result<Vec<Finding>> {
     let workload = launch::workload(command, None)?;
-    if let Input::Policy(Policy::Seccomp(profile)) = base {
+    if let Input::Policies(policies) = base
+        && let [Policy::Seccomp(profile)] = policies.as_slice()
+    {
         return complaints(profile, workload);
     }
     let known = base.record();

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use super::exit::Exit;
 use super::host;
 use super::io::{self, Destination};
-use super::sides::Input;
+use super::sides::{Input, Policy};
 use crate::diff::accept::Accepted;
 use crate::diff::{Kind, Level, Report, Side, Threshold, compare, show};
 use crate::infer::{self, Needs};
@@ -27,7 +27,8 @@ Examples:
   learn diff committed.json staging.learned --accept accepted.toml --format markdown -o comment.md
   learn diff docker-default.json nginx.learned")]
 pub struct DiffArgs {
-    /// A record, a folder with one, a seccomp profile or a list of capabilities; `-` for standard input
+    /// A record, a seccomp profile in the OCI or in Docker's form, a list of capabilities, or a folder
+    /// with a record or profiles; `-` for standard input
     #[arg(value_name = "OLD")]
     old: PathBuf,
 
@@ -112,33 +113,48 @@ pub(super) fn run(args: &DiffArgs) -> Result<Exit> {
     Ok(if report.findings > 0 { Exit::FOUND } else { Exit::SUCCESS })
 }
 
-/// Both as what can be compared: records as they are, and a record beside a policy as the policy that it gives.
+/// Both as what can be compared: records as they are, policies with those of the same kind, and a record beside policies
+/// as those that it gives.
 fn sides<'r>(
     args: &DiffArgs,
     (old, old_needs): (&Input, Option<&Needs<'r>>),
     (new, new_needs): (&Input, Option<&Needs<'r>>),
 ) -> Result<(Side<'r>, Side<'r>)> {
+    let mut sides = (Side::default(), Side::default());
+    let mut add = |(old, new)| {
+        sides.0.extend(old);
+        sides.1.extend(new);
+    };
     match (old, new, old_needs, new_needs) {
         (Input::Record(one), Input::Record(other), Some(old), Some(new)) => {
             if !args.any_program {
                 same_program(one, other)?;
             }
-            Ok((Side::of_needs(old), Side::of_needs(new)))
+            add((Side::of_needs(old), Side::of_needs(new)));
         }
-        (Input::Policy(old), _, _, Some(needs)) => Ok((old.side(), old.of_needs(needs))),
-        (_, Input::Policy(new), Some(needs), _) => Ok((new.of_needs(needs), new.side())),
-        (Input::Policy(old), Input::Policy(new), ..) if old.name() == new.name() => Ok((old.side(), new.side())),
-        (Input::Policy(old), Input::Policy(new), ..) => {
-            bail!(
-                "{} is a {}, {} a {}: compare the same kind",
-                args.old.display(),
-                old.name(),
-                args.new.display(),
-                new.name()
-            )
+        (Input::Policies(old), _, _, Some(needs)) => old.iter().for_each(|policy| add(policy.beside(needs))),
+        (_, Input::Policies(new), Some(needs), _) => {
+            for policy in new {
+                let (policy, made) = policy.beside(needs);
+                add((made, policy));
+            }
+        }
+        (Input::Policies(old), Input::Policies(new), ..) => {
+            let names = |policies: &[Policy]| policies.iter().map(Policy::name).collect::<Vec<_>>();
+            let pairs = old.iter().flat_map(|one| new.iter().filter_map(move |other| Policy::sides(one, other)));
+            let pairs: Vec<_> = pairs.collect();
+            // Of two folders neither may lack what the other one has; of a file only its kind is asked.
+            let folders = args.old.is_dir() && args.new.is_dir();
+            if pairs.is_empty() || folders && (pairs.len() != old.len() || pairs.len() != new.len()) {
+                let (one, other) = (names(old).join(" and a "), names(new).join(" and a "));
+                let (old, new) = (args.old.display(), args.new.display());
+                bail!("{old} is a {one}, {new} a {other}: compare the same kinds");
+            }
+            pairs.into_iter().for_each(add);
         }
         _ => bail!("nothing to compare"),
     }
+    Ok(sides)
 }
 
 /// Whether both are of one program, whose path may have moved with its version.
@@ -169,8 +185,9 @@ fn read_accepted(path: &Path) -> Result<Accepted> {
     Accepted::parse(&text, today).with_context(|| path.display().to_string())
 }
 
-/// Colours for a terminal, unless `NO_COLOR` is set (no-color.org).
+/// Colours for a terminal that has them, unless `NO_COLOR` is set (no-color.org).
 fn color(output: &OsString) -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    output == "-" && !refused && std::io::stdout().is_terminal()
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    output == "-" && !refused && !dumb && std::io::stdout().is_terminal()
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 
 use crate::fact::Capability;
 use crate::policy::caps::Caps;
@@ -13,18 +13,9 @@ use crate::policy::caps::Caps;
 pub(super) fn capabilities(text: &str) -> Result<u64> {
     if text.contains('/') || Path::new(text).is_file() {
         let content = fs::read_to_string(text).with_context(|| format!("cannot read {text}"))?;
-        return Ok(mask(Caps::parse(&content).kept));
+        return Ok(mask(Caps::parse(&content).with_context(|| text.to_owned())?.kept));
     }
-    if text.eq_ignore_ascii_case("none") {
-        return Ok(0);
-    }
-    let named = text.split(',').map(|name| {
-        let upper = name.trim().to_ascii_uppercase();
-        let known = |known: &&Capability| known.name() == upper || known.name().strip_prefix("CAP_") == Some(&upper);
-        let unknown = || anyhow!("`{name}` is no capability (capabilities(7)), and no file is named `{text}`");
-        Capability::ALL.iter().find(known).copied().ok_or_else(unknown)
-    });
-    named.collect::<Result<Vec<_>>>().map(mask)
+    Caps::parse(text).map(|caps| mask(caps.kept)).with_context(|| format!("no file is named `{text}`"))
 }
 
 fn mask(kept: impl IntoIterator<Item = Capability>) -> u64 {
@@ -40,10 +31,10 @@ mod tests {
         assert_eq!(capabilities("chown,CAP_SETUID").unwrap(), 1 | 1 << 7);
         assert_eq!(capabilities("none").unwrap(), 0);
         let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), "CAP_KILL needed\n    needed: kill(2)\n").unwrap();
+        fs::write(file.path(), "# Capabilities to keep\nCAP_KILL needed\n    needed: kill(2)\n").unwrap();
         assert_eq!(capabilities(file.path().to_str().unwrap()).unwrap(), 1 << 5);
-        let said = capabilities("CHOWN,FLY").unwrap_err().to_string();
-        assert!(said.starts_with("`FLY` is no capability"), "{said}");
+        let said = format!("{:#}", capabilities("CHOWN,FLY").unwrap_err());
+        assert!(said.contains("`FLY` is none"), "{said}");
         assert!(capabilities("/no/such/file").is_err());
     }
 }

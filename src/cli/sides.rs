@@ -5,20 +5,21 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use bstr::ByteSlice;
 
 use super::folder::RECORD;
-use crate::diff::Side;
+use crate::diff::{Side, compare};
 use crate::infer::Needs;
 use crate::policy::caps::Caps;
 use crate::policy::seccomp::{Derived, Host, Options, Seccomp};
 use crate::record::{Record, file};
 
-/// A file that was read.
+/// What was read.
 pub(super) enum Input {
     /// A record.
     Record(Record),
-    /// A policy.
-    Policy(Policy),
+    /// A policy, or those of a folder without a record, one of each kind at most.
+    Policies(Vec<Policy>),
 }
 
 /// A policy that was read.
@@ -30,45 +31,89 @@ pub(super) enum Policy {
 }
 
 impl Input {
-    /// Reads a file, standard input (`-`), or the record in a folder. A profile of Docker's form is settled for `host`.
+    /// Reads a file, standard input (`-`), or the record in a folder, or else the policies in it. A profile of Docker's
+    /// form is settled for `host`.
     ///
     /// # Errors
     /// With the name and what is wrong: unreadable, damaged, or of no known kind.
     pub(super) fn read(path: &Path, host: &Host) -> Result<Self> {
+        if path.is_dir() {
+            return Self::read_folder(path, host);
+        }
         let mut bytes = Vec::new();
         if path == Path::new("-") {
             std::io::stdin().lock().read_to_end(&mut bytes).context("standard input")?;
         } else {
-            let inner = if path.is_dir() { path.join(RECORD) } else { path.to_owned() };
-            bytes = fs::read(&inner).with_context(|| format!("cannot read {}", inner.display()))?;
+            bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         }
         Self::parse(&bytes, host).with_context(|| path.display().to_string())
     }
 
-    fn parse(bytes: &[u8], host: &Host) -> Result<Self> {
-        let text = bytes.trim_ascii_start();
-        if text.starts_with(b"{") {
-            if let Some(policy) = std::str::from_utf8(text).ok().filter(|_| is_profile(text)) {
-                let policy = Seccomp::parse_for(policy, host).context("not a readable profile")?;
-                return Ok(Self::Policy(Policy::Seccomp(policy)));
+    fn read_folder(path: &Path, host: &Host) -> Result<Self> {
+        let record = path.join(RECORD);
+        if record.try_exists().with_context(|| format!("cannot look for {}", record.display()))? {
+            return Self::read(&record, host);
+        }
+        let unreadable = || format!("cannot read the folder {}", path.display());
+        let mut files = Vec::new();
+        for entry in fs::read_dir(path).with_context(unreadable)? {
+            files.push(entry.with_context(unreadable)?.path());
+        }
+        files.sort();
+        let mut policies = Vec::<Policy>::new();
+        for file in files.iter().filter(|file| is_named_as_policy(file)) {
+            if let Self::Policies(read) = Self::read(file, host)? {
+                for policy in read {
+                    // The list of capabilities is written in two forms.
+                    match policies.iter().find(|known| known.name() == policy.name()) {
+                        None => policies.push(policy),
+                        Some(Policy::Caps(_)) => {}
+                        Some(known) => bail!("{} holds more than one {}: name the file", path.display(), known.name()),
+                    }
+                }
             }
+        }
+        if policies.is_empty() {
+            bail!("{} holds neither a record ({RECORD}) nor profiles", path.display());
+        }
+        Ok(Self::Policies(policies))
+    }
+
+    fn parse(bytes: &[u8], host: &Host) -> Result<Self> {
+        let text = bytes.trim_ascii();
+        if text.is_empty() {
+            bail!("{UNKNOWN}: it is empty");
+        }
+        let has = |key: &str| text.contains_str(key);
+        let policy = |text: &str| {
+            Ok(Self::Policies(vec![if has("\"defaultAction\"") {
+                Policy::Seccomp(Seccomp::parse_for(text, host).context("not a readable profile")?)
+            } else {
+                Policy::Caps(Caps::parse(text).context(UNKNOWN)?)
+            }]))
+        };
+        // Which reader says what is wrong is decided by the keys that are there.
+        if text.starts_with(b"{") && (has("\"schema\"") || !has("\"defaultAction\"") && !has("\"capabilities\"")) {
             return Ok(Self::Record(file::read(text)?));
         }
-        let text = std::str::from_utf8(text).context("neither a record nor a policy: no text")?;
-        let caps = Caps::parse(text);
-        if !caps.kept.is_empty() || text.contains("# Capabilities to keep") {
-            return Ok(Self::Policy(Policy::Caps(caps)));
-        }
-        bail!("neither a record, nor a seccomp profile, nor a list of capabilities (give the record of another policy)")
+        policy(std::str::from_utf8(text).with_context(|| format!("{UNKNOWN}: no text"))?)
     }
 
     /// The record, if it is one.
     pub(super) fn record(&self) -> Option<&Record> {
         match self {
             Self::Record(record) => Some(record),
-            Self::Policy(_) => None,
+            Self::Policies(_) => None,
         }
     }
+}
+
+const UNKNOWN: &str = "neither a record, nor a seccomp profile, nor a list of capabilities";
+
+/// Whether a file of a folder is one of the profiles that are written there.
+fn is_named_as_policy(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().as_encoded_bytes();
+    matches!(name, b"seccomp.json" | b"capabilities.txt" | b"capabilities.json")
 }
 
 impl Policy {
@@ -80,26 +125,29 @@ impl Policy {
         }
     }
 
-    /// What it allows.
-    pub(super) fn side<'r>(&self) -> Side<'r> {
+    /// The policies of the same kind for these needs: what a profile was asked to be besides is not told by it.
+    fn of_needs(&self, needs: &Needs<'_>) -> Vec<Self> {
+        let seccomp = |options: &Options| Self::Seccomp(Derived::new(needs, options).profile);
         match self {
-            Self::Seccomp(policy) => Side::of_seccomp(policy),
-            Self::Caps(policy) => Side::of_caps(policy),
+            Self::Seccomp(_) => vec![seccomp(&Options::default()), seccomp(&Options::exact())],
+            Self::Caps(_) => vec![Self::Caps(Caps::new(needs))],
         }
     }
 
-    /// What the policy of the same kind for these needs allows.
-    pub(super) fn of_needs<'r>(&self, needs: &Needs<'r>) -> Side<'r> {
-        match self {
-            Self::Seccomp(_) => Side::of_seccomp(&Derived::new(needs, &Options::default()).profile),
-            Self::Caps(_) => Side::of_caps(&Caps::new(needs)),
+    /// What each of two policies of one kind allows; `None` when they are of different kinds.
+    pub(super) fn sides<'r>(old: &Self, new: &Self) -> Option<(Side<'r>, Side<'r>)> {
+        match (old, new) {
+            (Self::Seccomp(old), Self::Seccomp(new)) => Some(Side::of_seccomp(old, new)),
+            (Self::Caps(old), Self::Caps(new)) => Some((Side::of_caps(old), Side::of_caps(new))),
+            _ => None,
         }
     }
-}
 
-/// Whether a JSON text begins like a profile rather than like a record. Decides which reader says what is wrong.
-fn is_profile(text: &[u8]) -> bool {
-    let head = text.get(..text.len().min(4096)).unwrap_or_default();
-    let has = |wanted: &[u8]| head.windows(wanted.len()).any(|window| window == wanted);
-    has(b"\"defaultAction\"") && !has(b"\"schema\"")
+    /// What it allows, and what the nearest policy of the same kind would for these needs, with who showed it.
+    pub(super) fn beside<'r>(&self, needs: &Needs<'r>) -> (Side<'r>, Side<'r>) {
+        let made = self.of_needs(needs).into_iter().filter_map(|made| Self::sides(self, &made));
+        let nearest = made.min_by_key(|(own, other)| compare(own, other).len());
+        let (own, other) = nearest.unwrap_or_default();
+        (own, other.witnessed(needs))
+    }
 }

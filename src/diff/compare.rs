@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::moves::{Volatile, shape};
+use super::moves::{Alike, Volatile, alike};
 use super::risk::{Grade, Level};
 use super::{Item, Kind, Part, Side, grade};
 use crate::infer::Because;
@@ -16,6 +16,8 @@ pub enum Direction {
     Added,
     /// The new side has more parts of it.
     Widened,
+    /// Something else in its place, neither more nor less.
+    Changed,
     /// The same under another name.
     Moved,
     /// The new side has fewer parts of it.
@@ -31,6 +33,7 @@ impl Direction {
         match self {
             Self::Added => "added",
             Self::Widened => "widened",
+            Self::Changed => "changed",
             Self::Moved => "moved",
             Self::Narrowed => "narrowed",
             Self::Removed => "removed",
@@ -45,9 +48,9 @@ pub struct Change<'r> {
     pub item: Item,
     /// Which way.
     pub direction: Direction,
-    /// The old name, of a move.
+    /// What was there before: of a move the old name, of a change the old parts.
     pub from: Option<String>,
-    /// The parts that came or went.
+    /// The parts that came or went; of a move those that stayed.
     pub parts: Vec<Part>,
     /// How much it matters.
     pub level: Level,
@@ -72,11 +75,24 @@ pub fn compare<'r>(old: &Side<'r>, new: &Side<'r>) -> Vec<Change<'r>> {
     }
     changes.extend(added.into_iter().map(|(item, parts)| gained(item, Direction::Added, parts)));
     changes.extend(removed.into_iter().map(|(item, parts)| lost(item, Direction::Removed, parts)));
+    for change in changes.iter_mut().filter(|change| change.item.kind == Kind::File) {
+        let program = Item { kind: Kind::Program, name: change.item.name.clone() };
+        if matches!(change.direction, Direction::Added | Direction::Widened) && new.items.contains_key(&program) {
+            (change.level, change.why) = beside_program(change);
+        }
+    }
     changes.sort_by(|one, other| {
         let key = |change: &Change<'_>| (Reverse(change.level), change.direction);
         key(one).cmp(&key(other)).then_with(|| one.item.cmp(&other.item)).then_with(|| one.from.cmp(&other.from))
     });
     changes
+}
+
+/// The grade of a file that is told as a program as well.
+fn beside_program(change: &Change<'_>) -> Grade {
+    let rest = change.parts.iter().filter(|part| !matches!(part.as_ref(), "exec" | "map-exec"));
+    let grades = rest.map(|part| grade(Kind::File, &change.item.name, part));
+    grades.max_by_key(|(level, _)| *level).unwrap_or((Level::Low, "is told as a program"))
 }
 
 type Items<'s, 'r> = BTreeMap<&'s Item, Parts<'r>>;
@@ -88,17 +104,31 @@ fn only<'s, 'r>(side: &'s Side<'r>, other: &Side<'r>) -> Items<'s, 'r> {
 
 /// What an item of both sides has more and less of.
 fn parts<'r>(changes: &mut Vec<Change<'r>>, item: &Item, before: &Parts<'r>, now: &Parts<'r>) {
-    let beyond = |one: &Parts<'r>, other: &Parts<'r>| -> Parts<'r> {
-        let beyond = one.iter().filter(|(part, _)| !other.contains_key(*part));
-        beyond.map(|(part, because)| (part.clone(), because.clone())).collect()
-    };
-    let (more, fewer) = (beyond(now, before), beyond(before, now));
+    let (mut more, mut fewer) = (beyond(now, before), beyond(before, now));
+    if item.kind.has_names_in_parts() && !(more.is_empty() && fewer.is_empty()) {
+        moved_parts(changes, item, (before, &mut fewer), (now, &mut more));
+    }
+    if matches!(item.kind, Kind::Refusal | Kind::Policy) && !more.is_empty() && !fewer.is_empty() {
+        let mut change = gained(item, Direction::Changed, more);
+        change.from = Some(fewer.into_keys().collect::<Vec<_>>().join(", "));
+        changes.push(change);
+        return;
+    }
+    changed(changes, item, more, fewer);
+}
+
+fn changed<'r>(changes: &mut Vec<Change<'r>>, item: &Item, more: Parts<'r>, fewer: Parts<'r>) {
     if !more.is_empty() {
         changes.push(gained(item, Direction::Widened, more));
     }
     if !fewer.is_empty() {
         changes.push(lost(item, Direction::Narrowed, fewer));
     }
+}
+
+fn beyond<'r>(one: &Parts<'r>, other: &Parts<'r>) -> Parts<'r> {
+    let beyond = one.iter().filter(|(part, _)| !other.contains_key(*part));
+    beyond.map(|(part, because)| (part.clone(), because.clone())).collect()
 }
 
 fn gained<'r>(item: &Item, direction: Direction, parts: Parts<'r>) -> Change<'r> {
@@ -110,7 +140,7 @@ fn gained<'r>(item: &Item, direction: Direction, parts: Parts<'r>) -> Change<'r>
 fn lost<'r>(item: &Item, direction: Direction, parts: Parts<'r>) -> Change<'r> {
     let (level, why) = match worst(item, &parts) {
         (Level::Noise, why) => (Level::Noise, why),
-        _ => (Level::Low, "no longer needed, or not seen this time"),
+        _ => (Level::Low, "no longer needed or allowed, or not seen this time"),
     };
     change(item, direction, parts, (level, why))
 }
@@ -131,8 +161,8 @@ fn change<'r>(item: &Item, direction: Direction, parts: Parts<'r>, (level, why):
     Change { item: item.clone(), direction, from: None, parts, level, why, because: all }
 }
 
-/// Takes out of both lists what has a counterpart of the same shape on the other side. What one side has more of one
-/// shape is a move too when its names are fleeting: another temporary name is no new access.
+/// Takes out of both lists what has a counterpart of the same shape on the other side, and tells what that changed
+/// besides its name.
 fn moved<'s, 'r>(
     old: &'s Side<'r>,
     new: &'s Side<'r>,
@@ -140,76 +170,94 @@ fn moved<'s, 'r>(
     removed: &mut Items<'s, 'r>,
 ) -> Vec<Change<'r>> {
     let mut changes = Vec::new();
-    let (came, went) = (by_shape(added.keys().copied()), by_shape(removed.keys().copied()));
-    let mut left = BTreeSet::new();
-    for (key, came) in &came {
-        let went = went.get(key).map(Vec::as_slice).unwrap_or_default();
-        for (&to, &from) in came.iter().zip(went) {
-            pair(&mut changes, (from, removed.remove(from)), (to, added.remove(to)), key.2);
-        }
-    }
-    for ((kind, _, volatile), _) in came.iter().chain(&went) {
-        if *volatile == Volatile::Fleeting {
-            left.insert(*kind);
-        }
-    }
-    if left.is_empty() {
-        return changes;
-    }
-    // Only what is left over is looked for among everything that the other side has.
-    let fleeting = |items: &Items<'s, 'r>| by_shape(items.keys().copied().filter(|item| left.contains(&item.kind)));
-    let (more, fewer) = (fleeting(added), fleeting(removed));
-    let known = |side: &'s Side<'r>| by_shape(side.items.keys().filter(|item| left.contains(&item.kind)));
-    let (known_old, known_new) = (known(old), known(new));
-    for (key, names) in more.iter().filter(|(key, _)| key.2 == Volatile::Fleeting) {
-        if let Some(&from) = known_old.get(key).and_then(|names| names.first()) {
-            for &to in names {
-                pair(&mut changes, (from, old.items.get(from).cloned()), (to, added.remove(to)), key.2);
-            }
-        }
-    }
-    for (key, names) in fewer.iter().filter(|(key, _)| key.2 == Volatile::Fleeting) {
-        if let Some(&to) = known_new.get(key).and_then(|names| names.first()) {
-            for &from in names {
-                pair(&mut changes, (from, removed.remove(from)), (to, new.items.get(to).cloned()), key.2);
-            }
+    for kind in [Kind::File, Kind::Program] {
+        let of = |items: &mut dyn Iterator<Item = &'s Item>| -> Vec<&'s str> {
+            items.filter(|item| item.kind == kind).map(|item| item.name.as_str()).collect()
+        };
+        let (came, went) = (of(&mut added.keys().copied()), of(&mut removed.keys().copied()));
+        let (before, now) = (|| of(&mut old.items.keys()), || of(&mut new.items.keys()));
+        for group in alike(&came, &went, before, now) {
+            moved_items(&mut changes, kind, &group, (old, removed), (new, added));
         }
     }
     changes
 }
 
-type Shapes<'s> = BTreeMap<(Kind, String, Volatile), Vec<&'s Item>>;
-
-fn by_shape<'s>(items: impl Iterator<Item = &'s Item>) -> Shapes<'s> {
-    let mut shapes = Shapes::new();
-    for item in items.filter(|item| matches!(item.kind, Kind::File | Kind::Program)) {
-        if let Some((shape, volatile)) = shape(&item.name) {
-            shapes.entry((item.kind, shape, volatile)).or_default().push(item);
+fn moved_items<'s, 'r>(
+    changes: &mut Vec<Change<'r>>,
+    kind: Kind,
+    group: &Alike<'_>,
+    (old, removed): (&'s Side<'r>, &mut Items<'s, 'r>),
+    (new, added): (&'s Side<'r>, &mut Items<'s, 'r>),
+) {
+    let item = |name: &str| Item { kind, name: name.to_owned() };
+    // Which of several temporary names was read and which was written tells nothing.
+    let union = |side: &'s Side<'r>, names: &[&str]| -> Parts<'r> {
+        let parts = names.iter().filter_map(|name| side.items.get(&item(name))).flatten();
+        parts.map(|(part, because)| (part.clone(), because.clone())).collect()
+    };
+    let all = (group.volatile == Volatile::Fleeting).then(|| (union(old, &group.old), union(new, &group.new)));
+    let mut told = (BTreeSet::new(), BTreeSet::new());
+    for (from, to) in group.pairs.iter().map(|(from, to)| (item(from), item(to))) {
+        let (Some(own_before), Some(own_now)) = (old.items.get(&from), new.items.get(&to)) else {
+            continue;
+        };
+        // A name that says more of what is done than the other one is no mere name.
+        let level = |item: &Item, parts: &Parts<'_>| worst(item, parts).0;
+        if [own_before, own_now].iter().any(|parts| level(&from, parts) != level(&to, parts)) {
+            continue;
         }
+        removed.remove(&from);
+        added.remove(&to);
+        let (before, now) = all.as_ref().map_or((own_before, own_now), |(before, now)| (before, now));
+        let (more, fewer) = (beyond(own_now, before), beyond(own_before, now));
+        let stayed = beyond(own_now, &more);
+        let grade = of_move(group.volatile, level(&to, &stayed));
+        let mut change = change(&to, Direction::Moved, stayed, grade);
+        change.from = Some(from.name.clone());
+        changes.push(change);
+        // A name may stand for several ones of the other side.
+        let first = |told: &mut BTreeSet<_>, item: Item, parts| if told.insert(item) { parts } else { Parts::new() };
+        let (more, fewer) = (first(&mut told.0, to.clone(), more), first(&mut told.1, from.clone(), fewer));
+        changed(changes, &to, more, Parts::new());
+        changed(changes, &from, Parts::new(), fewer);
     }
-    shapes
 }
 
-/// A move, and what it changed besides the name.
-fn pair<'r>(
+/// Takes parts that only changed their names out of what an item has more and less of.
+fn moved_parts<'r>(
     changes: &mut Vec<Change<'r>>,
-    (from, before): (&Item, Option<Parts<'r>>),
-    (to, now): (&Item, Option<Parts<'r>>),
-    volatile: Volatile,
+    item: &Item,
+    (before, fewer): (&Parts<'r>, &mut Parts<'r>),
+    (now, more): (&Parts<'r>, &mut Parts<'r>),
 ) {
-    let (Some(before), Some(now)) = (before, now) else {
-        return;
-    };
-    let grade = match volatile {
+    let names = |parts: &Parts<'r>| parts.keys().map(ToString::to_string).collect::<Vec<_>>();
+    let all = [names(more), names(fewer), names(before), names(now)];
+    let [came, went, old, new] = all.each_ref().map(|names| names.iter().map(String::as_str).collect::<Vec<_>>());
+    for group in alike(&came, &went, || old.clone(), || new.clone()) {
+        for &(from, to) in &group.pairs {
+            let level = grade(item.kind, &item.name, to).0;
+            let Some((part, because)) = now.get_key_value(to).filter(|_| grade(item.kind, &item.name, from).0 == level)
+            else {
+                continue;
+            };
+            fewer.remove(from);
+            more.remove(to);
+            let parts = [(part.clone(), because.clone())].into();
+            let mut change = change(item, Direction::Moved, parts, of_move(group.volatile, level));
+            change.from = Some(from.to_owned());
+            changes.push(change);
+        }
+    }
+}
+
+/// The grade of a move: what deserves an eye by itself is not lost among noise.
+fn of_move(volatile: Volatile, level: Level) -> Grade {
+    match volatile {
         Volatile::Version => (Level::Low, "another version of what was used before"),
+        Volatile::Fleeting if level >= Level::High => (Level::Low, "another one of what was used before"),
         Volatile::Fleeting => (Level::Noise, "a name that differs from run to run"),
-    };
-    let common = now.iter().filter(|(part, _)| before.contains_key(*part));
-    let common = common.map(|(part, because)| (part.clone(), because.clone())).collect();
-    parts(changes, to, &before, &now);
-    let mut change = change(to, Direction::Moved, common, grade);
-    change.from = Some(from.name.clone());
-    changes.push(change);
+    }
 }
 
 #[cfg(test)]
@@ -256,6 +304,34 @@ mod tests {
     }
 
     #[test]
+    fn moves_hide_nothing() {
+        use Kind::{File, Network};
+        let old: &[(Kind, &str, &[&str])] = &[
+            (File, "/tmp/aa11bb", &["read"]),
+            (File, "/tmp/cc22dd", &["write"]),
+            (File, "/srv/0a1b2c3d.key", &["read"]),
+            (Network, "connect unix stream", &["/run/app-1.4.sock", "/tmp/q1w2e3/s"]),
+        ];
+        let new: &[(Kind, &str, &[&str])] = &[
+            (File, "/tmp/ee33ff", &["read", "write", "exec"]),
+            (File, "/srv/9a8b7c6d.key", &["read"]),
+            (Network, "connect unix stream", &["/run/app-1.5.sock", "/tmp/r4t5y6/s", "/run/docker.sock"]),
+        ];
+        assert_eq!(
+            told(old, new),
+            [
+                "critical widened connect unix stream /run/docker.sock",
+                "high widened /tmp/ee33ff exec",
+                "low moved /run/app-1.4.sock -> connect unix stream /run/app-1.5.sock",
+                "low moved /srv/0a1b2c3d.key -> /srv/9a8b7c6d.key read",
+                "noise moved /tmp/q1w2e3/s -> connect unix stream /tmp/r4t5y6/s",
+                "noise moved /tmp/aa11bb -> /tmp/ee33ff read+write",
+                "noise moved /tmp/cc22dd -> /tmp/ee33ff read+write",
+            ]
+        );
+    }
+
+    #[test]
     fn moves_are_no_new_accesses() {
         use Kind::File;
         let old: &[(Kind, &str, &[&str])] = &[
@@ -283,7 +359,7 @@ mod tests {
             told(new, old),
             [
                 "low moved /lib/a.so.1.3 -> /lib/a.so.1.2 read",
-                "low narrowed /lib/a.so.1.2 map-exec",
+                "low narrowed /lib/a.so.1.3 map-exec",
                 "low removed /lib/b.so.1.3 read",
                 "noise moved /tmp/q1w2e3 -> /tmp/x1y2z3 write",
             ]

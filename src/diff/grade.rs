@@ -8,6 +8,7 @@ use super::risk::{self, Grade, Level};
 pub fn grade(kind: Kind, name: &str, part: &str) -> Grade {
     match kind {
         Kind::Capability => risk::capability(name),
+        Kind::Syscall if part.ends_with(RAW) => (Level::Critical, "forges and sniffs packets"),
         Kind::Syscall => risk::call(name),
         Kind::Program if part == "privileged" => (Level::Critical, "runs a program with privileges of its own"),
         Kind::Program => (Level::High, "runs another program"),
@@ -26,7 +27,25 @@ pub fn grade(kind: Kind, name: &str, part: &str) -> Grade {
         Kind::Signal => (Level::Low, "among its own processes"),
         Kind::Limit => (Level::Low, "changes what it may use up"),
         Kind::Gap => (Level::Medium, "what was not seen may be missing from the profiles"),
-        Kind::Default => (Level::Critical, "decides over everything that no rule names"),
+        Kind::Refusal => (Level::Low, "refused either way"),
+        Kind::Policy => policy(name, part),
+    }
+}
+
+/// The end of the part of a `socket` call for raw or packet sockets.
+pub(super) const RAW: &str = "(raw sockets)";
+
+/// What is refused, in the parts of calls and policies.
+pub(super) const REFUSED: &str = "refused: ";
+
+fn policy(name: &str, part: &str) -> Grade {
+    match name.split(' ').next() {
+        Some("default") if part.starts_with(REFUSED) => (Level::Low, "refused either way"),
+        Some("default") => (Level::Critical, "lets through everything that no rule names"),
+        Some("architecture") => (Level::High, "lets through calls of an ABI with numbers of its own"),
+        Some("listener") => (Level::High, "another program decides over calls"),
+        Some("flag") if name.ends_with("SPEC_ALLOW") => (Level::Medium, "turns off a protection against the processor"),
+        _ => (Level::Low, "changes how the policy is loaded"),
     }
 }
 
@@ -46,6 +65,9 @@ fn network(name: &str, part: &str) -> Grade {
             (Level::Critical, "forges and sniffs packets")
         }
         (Some("connect" | "send"), Some("unix"), _) if part.starts_with('/') => risk::file(part, "connect"),
+        (Some("bind"), Some("inet" | "inet6" | "vsock"), Some("stream" | "seqpacket")) => {
+            (Level::Low, "whether it listens there is told by itself")
+        }
         (Some("bind" | "listen"), Some("inet" | "inet6" | "vsock"), _) if !part.ends_with(":0") => {
             (Level::High, "a new listening port")
         }
@@ -77,6 +99,22 @@ mod tests {
             (Kind::File, "/srv/tls/site.key", "read", Level::High),
             (Kind::File, "/etc/hosts", "read", Level::Low),
             (Kind::File, "/tmp/x.so", "map-exec", Level::High),
+            (Kind::File, "/etc/**", "write", Level::Critical),
+            (Kind::File, "/**", "write as owner", Level::Critical),
+            (Kind::File, "/e*/x", "write", Level::Critical),
+            (Kind::File, "/srv/*", "write", Level::Medium),
+            (Kind::File, "/etc/ssl/*/x", "read", Level::High),
+            (Kind::File, "/usr/share/**", "read", Level::Low),
+            (Kind::File, "@{HOME}/**", "read", Level::High),
+            (Kind::File, "@{HOME}/.ssh/config", "read", Level::High),
+            (Kind::File, "@{PROC}/@{pid}/stat", "read", Level::Low),
+            (Kind::File, "@{PROC}/@{pid}/mem", "write", Level::Critical),
+            (Kind::File, "@{PROC}/@{pid}/oom_score_adj", "write", Level::Medium),
+            (Kind::File, "/proc/77/environ", "read", Level::High),
+            (Kind::File, "/dev/sda1", "read", Level::Critical),
+            (Kind::File, "/dev/nvme0n1", "write", Level::Critical),
+            (Kind::File, "/dev/fuse", "write", Level::High),
+            (Kind::File, "/home/me/.bashrc", "append", Level::Critical),
             (Kind::File, "/run/docker.sock", "connect", Level::Critical),
             (Kind::Program, "/usr/bin/curl", "", Level::High),
             (Kind::Family, "netlink", "", Level::High),
@@ -85,11 +123,16 @@ mod tests {
             (Kind::Network, "create packet raw", "", Level::Critical),
             (Kind::Network, "create netlink raw", "", Level::Low),
             (Kind::Network, "listen inet stream", "0.0.0.0:443", Level::High),
+            (Kind::Network, "bind inet stream", "0.0.0.0:443", Level::Low),
+            (Kind::Network, "bind inet dgram", "0.0.0.0:53", Level::High),
             (Kind::Network, "bind inet dgram", "0.0.0.0:0", Level::Low),
             (Kind::Network, "connect inet stream", "10.0.0.1:80", Level::Medium),
             (Kind::Network, "connect unix stream", "/run/docker.sock", Level::Critical),
             (Kind::Network, "accept inet stream", "10.0.0.1:0", Level::Noise),
             (Kind::Identity, "user", "33/0/0", Level::High),
+            (Kind::Policy, "default action", "allowed", Level::Critical),
+            (Kind::Policy, "default action", "refused: EPERM", Level::Low),
+            (Kind::Policy, "flag SECCOMP_FILTER_FLAG_SPEC_ALLOW", "", Level::Medium),
         ] {
             assert_eq!(grade(kind, name, part).0, level, "{kind:?} {name} {part}");
         }

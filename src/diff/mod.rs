@@ -9,6 +9,7 @@ mod compare;
 mod grade;
 mod moves;
 pub mod report;
+mod seccomp;
 pub mod show;
 mod side;
 mod words;
@@ -52,13 +53,15 @@ pub enum Kind {
     Limit,
     /// What was not seen.
     Gap,
-    /// What a policy does with everything that it does not name.
-    Default,
+    /// How a call fails that is refused anyway.
+    Refusal,
+    /// What a policy says as a whole: what happens to everything that it does not name, for which ABIs it is.
+    Policy,
 }
 
 impl Kind {
     /// Every kind, in the order of the lists.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Capability,
         Self::Syscall,
         Self::Program,
@@ -72,7 +75,8 @@ impl Kind {
         Self::Signal,
         Self::Limit,
         Self::Gap,
-        Self::Default,
+        Self::Refusal,
+        Self::Policy,
     ];
 
     /// The word for it.
@@ -92,8 +96,37 @@ impl Kind {
             Self::Signal => "signal",
             Self::Limit => "limit",
             Self::Gap => "gap",
-            Self::Default => "default",
+            Self::Refusal => "refusal",
+            Self::Policy => "policy",
         }
+    }
+
+    /// The word for several ones.
+    #[must_use]
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::Capability => "capabilities",
+            Self::Syscall => "syscalls",
+            Self::Program => "programs",
+            Self::Family => "families",
+            Self::Network => "network uses",
+            Self::File => "files",
+            Self::Mount => "mounts",
+            Self::Namespace => "namespaces",
+            Self::Identity => "identities",
+            Self::Ptrace => "ptrace uses",
+            Self::Signal => "signals",
+            Self::Limit => "limits",
+            Self::Gap => "gaps",
+            Self::Refusal => "refusals",
+            Self::Policy => "policy settings",
+        }
+    }
+
+    /// Whether the parts of an item, rather than the item, may be named after files.
+    #[must_use]
+    pub const fn has_names_in_parts(self) -> bool {
+        matches!(self, Self::Network | Self::Signal | Self::Ptrace)
     }
 }
 

@@ -4,6 +4,8 @@
 //! Cautious on purpose: a number that is no version by its looks stays, since `tenant-1` is not `tenant-2`, and below
 //! `/dev`, `/proc` and `/sys` numbers name different things.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 /// What differs between names of one shape, the strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Volatile {
@@ -16,6 +18,73 @@ pub(super) enum Volatile {
 /// Where programs make files under random names.
 const TEMPORARY: &[&str] = &["tmp", "temp", "shm", "cache"];
 
+/// Where programs are installed: a number of its own there is a version.
+const INSTALLED: &[&str] = &["/usr/", "/opt/"];
+
+/// Where a component stands.
+#[derive(Clone, Copy)]
+struct Place {
+    temporary: bool,
+    installed: bool,
+}
+
+/// Names of one shape.
+pub(super) struct Alike<'s> {
+    /// What differs between them.
+    pub(super) volatile: Volatile,
+    /// The old and the new name of each that moved.
+    pub(super) pairs: Vec<(&'s str, &'s str)>,
+    /// All fleeting names of this shape that the old side has.
+    pub(super) old: Vec<&'s str>,
+    /// The same of the new side.
+    pub(super) new: Vec<&'s str>,
+}
+
+/// Pairs names that only one side has with those of the same shape that only the other one has. What one side has more
+/// of one shape is a move too when its names are fleeting: another temporary name is no new access. `old` and `new`
+/// give all names of each side.
+pub(super) fn alike<'s>(
+    came: &[&'s str],
+    went: &[&'s str],
+    old: impl FnOnce() -> Vec<&'s str>,
+    new: impl FnOnce() -> Vec<&'s str>,
+) -> Vec<Alike<'s>> {
+    let (came, went) = (by_shape(came), by_shape(went));
+    let keys: BTreeSet<_> = came.keys().chain(went.keys()).collect();
+    let fleeting = keys.iter().any(|(_, volatile)| *volatile == Volatile::Fleeting);
+    // All names are looked through only when that is of use.
+    let (old, new) = if fleeting { (by_shape(&old()), by_shape(&new())) } else { (Shapes::new(), Shapes::new()) };
+    let of = |shapes: &Shapes<'s>, key: &(String, Volatile)| shapes.get(key).cloned().unwrap_or_default();
+    let group = |key: &(String, Volatile)| {
+        let (came, went) = (of(&came, key), of(&went, key));
+        let mut pairs: Vec<_> = went.iter().copied().zip(came.iter().copied()).collect();
+        let (mut all_old, mut all_new) = (Vec::new(), Vec::new());
+        if key.1 == Volatile::Fleeting {
+            (all_old, all_new) = (of(&old, key), of(&new, key));
+            if let Some(from) = all_old.first() {
+                pairs.extend(came.iter().skip(went.len()).map(|to| (*from, *to)));
+            }
+            if let Some(to) = all_new.first() {
+                pairs.extend(went.iter().skip(came.len()).map(|from| (*from, *to)));
+            }
+        }
+        Alike { volatile: key.1, pairs, old: all_old, new: all_new }
+    };
+    keys.into_iter().map(group).collect()
+}
+
+type Shapes<'s> = BTreeMap<(String, Volatile), Vec<&'s str>>;
+
+fn by_shape<'s>(names: &[&'s str]) -> Shapes<'s> {
+    let mut shapes = Shapes::new();
+    for name in names {
+        if let Some(key) = shape(name) {
+            shapes.entry(key).or_default().push(name);
+        }
+    }
+    shapes
+}
+
 /// The shape of a path, when anything in it is volatile.
 pub(super) fn shape(path: &str) -> Option<(String, Volatile)> {
     let fixed = ["/dev/", "/proc/", "/sys/"].iter().any(|place| path.starts_with(place));
@@ -23,10 +92,10 @@ pub(super) fn shape(path: &str) -> Option<(String, Volatile)> {
         return None;
     }
     let mut found = None;
-    let mut temporary = false;
+    let mut place = Place { temporary: false, installed: INSTALLED.iter().any(|place| path.starts_with(place)) };
     let components = path.split('/').map(|component| {
-        let (text, volatile) = component_shape(component, temporary);
-        temporary |= TEMPORARY.contains(&component);
+        let (text, volatile) = component_shape(component, place);
+        place.temporary |= TEMPORARY.contains(&component);
         found = found.max(volatile);
         text
     });
@@ -34,12 +103,12 @@ pub(super) fn shape(path: &str) -> Option<(String, Volatile)> {
     found.map(|volatile| (text, volatile))
 }
 
-fn component_shape(component: &str, temporary: bool) -> (String, Option<Volatile>) {
+fn component_shape(component: &str, place: Place) -> (String, Option<Volatile>) {
     let mut text = String::with_capacity(component.len());
     let mut found = None;
     let mut rest = component;
     while !rest.is_empty() {
-        if let Some((mark, after, volatile)) = volatile_start(&text, rest, temporary) {
+        if let Some((mark, after, volatile)) = volatile_start(&text, rest, place) {
             text.push_str(mark);
             found = found.max(Some(volatile));
             rest = after;
@@ -61,7 +130,7 @@ fn word_end(rest: &str) -> usize {
 }
 
 /// The volatile piece at the beginning of `rest`, which follows `before` within one component.
-fn volatile_start<'t>(before: &str, rest: &'t str, temporary: bool) -> Option<(&'static str, &'t str, Volatile)> {
+fn volatile_start<'t>(before: &str, rest: &'t str, place: Place) -> Option<(&'static str, &'t str, Volatile)> {
     let word = rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count();
     let at_start = !before.ends_with(|c: char| c.is_ascii_alphanumeric());
     let cut = |mark, length: usize, volatile| rest.get(length..).map(|after| (mark, after, volatile));
@@ -77,18 +146,19 @@ fn volatile_start<'t>(before: &str, rest: &'t str, temporary: bool) -> Option<(&
             return cut("{hash}", word, Volatile::Fleeting);
         }
         let tail = word == rest.len() || rest.get(word..)?.starts_with('.');
-        if temporary && tail && is_random(word_text) {
+        if place.temporary && tail && is_random(word_text) {
             return cut("{random}", word, Volatile::Fleeting);
         }
     }
-    version(before, rest).and_then(|(length, volatile)| match volatile {
+    version(before, rest, place.installed).and_then(|(length, volatile)| match volatile {
         Volatile::Version => cut("{version}", length, volatile),
         Volatile::Fleeting => cut("{number}", length, volatile),
     })
 }
 
-/// A dotted number, a number behind `.so.`, or a long one without a dot, which counts something.
-fn version(before: &str, rest: &str) -> Option<(usize, Volatile)> {
+/// A dotted number, a number behind `.so.` or in the tag of a Python, or where programs are installed a number of its
+/// own; or a long one without a dot, which counts something.
+fn version(before: &str, rest: &str, installed: bool) -> Option<(usize, Volatile)> {
     let mut end = digits(rest);
     if end == 0 || before.ends_with(|c: char| c.is_ascii_digit()) {
         return None;
@@ -101,9 +171,10 @@ fn version(before: &str, rest: &str) -> Option<(usize, Volatile)> {
         end += 1 + more;
         dots += 1;
     }
-    let library = before.ends_with(".so.");
-    // Letters right behind belong to it: `1.2rc1`, `3.0.2p1`.
-    (dots > 0 || library).then_some((end, Volatile::Version))
+    let follows = |mark| before.ends_with(mark);
+    // `python3.11` and its `cpython-311`, `/usr/lib/postgresql/15`, `java-17-openjdk`.
+    let own = installed && (before.is_empty() || follows("-")) && !rest.get(end..)?.starts_with(char::is_alphanumeric);
+    (dots > 0 || follows(".so.") || follows("cpython-") || own).then_some((end, Volatile::Version))
 }
 
 fn digits(text: &str) -> usize {
@@ -177,6 +248,14 @@ mod tests {
             ("/opt/app-1.4/bin/app", "/opt/app-1.5/bin/app"),
             ("/usr/bin/python3.11", "/usr/bin/python3.12"),
             ("/usr/lib/python3.11/os.py", "/usr/lib/python3.12/os.py"),
+            ("/srv/app/__pycache__/app.cpython-311.pyc", "/srv/app/__pycache__/app.cpython-312.pyc"),
+            (
+                "/usr/lib/python3.11/lib-dynload/_ssl.cpython-311-x86_64.so",
+                "/usr/lib/python3.12/lib-dynload/_ssl.cpython-312-x86_64.so",
+            ),
+            ("/usr/lib/postgresql/15/bin/postgres", "/usr/lib/postgresql/16/bin/postgres"),
+            ("/usr/lib/jvm/java-17-openjdk/bin/java", "/usr/lib/jvm/java-21-openjdk/bin/java"),
+            ("/opt/app-4/bin/app", "/opt/app-5/bin/app"),
         ] {
             assert_eq!(same(one, other), Some(Volatile::Version), "{one} {other}");
         }
@@ -200,7 +279,9 @@ mod tests {
             ("/dev/sda1", "/dev/sda2"),
             ("/dev/vg-1.2", "/dev/vg-1.3"),
             ("/proc/sys/net/ipv4/x1.2", "/proc/sys/net/ipv4/x1.3"),
-            ("/usr/bin/gcc-12", "/usr/bin/gcc-13"),
+            ("/srv/gcc-12", "/srv/gcc-13"),
+            ("/usr/bin/a2x", "/usr/bin/a3x"),
+            ("/opt/site-2go/x", "/opt/site-3go/x"),
             ("/tmp/session", "/tmp/config"),
             ("/etc/passwd", "/etc/shadow"),
             ("/usr/lib/libfoo.so.1.2", "/usr/lib/libbar.so.1.3"),

@@ -13,6 +13,9 @@ use crate::record::Record;
 /// How many differences are written out at most; the counts are of all.
 const CHANGES: usize = 5000;
 
+/// How many parts of one difference are written out.
+const PARTS: usize = 50;
+
 /// How many witnesses of one difference are written out.
 const WITNESSES: usize = 3;
 
@@ -32,6 +35,8 @@ pub struct Report {
     pub total: usize,
     /// How many of them are findings: not accepted, and at or above the threshold.
     pub findings: usize,
+    /// How many are accepted.
+    pub accepted_total: usize,
     /// How many of each level are not accepted.
     pub levels: BTreeMap<&'static str, usize>,
     /// How many of each kind are not accepted.
@@ -67,6 +72,9 @@ pub struct Shown {
     /// The parts that came or went.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<String>,
+    /// How many more parts there are than are written out.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more_parts: usize,
     /// Why it matters.
     pub why: &'static str,
     /// Why it is accepted.
@@ -75,6 +83,11 @@ pub struct Shown {
     /// Who showed it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<Witness>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// Who showed a need, when and how.
@@ -115,6 +128,7 @@ impl Report {
             new: new.to_owned(),
             total: changes.len(),
             findings: 0,
+            accepted_total: 0,
             levels: BTreeMap::new(),
             kinds: BTreeMap::new(),
             changes: Vec::new(),
@@ -124,7 +138,9 @@ impl Report {
         };
         for change in changes {
             let reason = accept.reason(change);
-            if reason.is_none() {
+            if reason.is_some() {
+                report.accepted_total += 1;
+            } else {
                 *report.levels.entry(change.level.name()).or_default() += 1;
                 *report.kinds.entry(change.item.kind.name()).or_default() += 1;
                 report.findings += usize::from(threshold.reached(change.item.kind, change.level));
@@ -158,7 +174,8 @@ fn shown(change: &Change<'_>, reason: Option<String>, record: Option<&Record>) -
         change: change.direction,
         item: change.item.name.clone(),
         from: change.from.clone(),
-        parts: change.parts.iter().map(ToString::to_string).collect(),
+        parts: change.parts.iter().take(PARTS).map(ToString::to_string).collect(),
+        more_parts: change.parts.len().saturating_sub(PARTS),
         why: change.why,
         reason,
         evidence: record.map(|record| witnesses(record, &change.item, &because)).unwrap_or_default(),

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{Item, Kind, Part, words};
-use crate::fact::{Access, MountOperation};
+use super::{Item, Kind, Part, seccomp, words};
+use crate::fact::{Access, MountOperation, NetworkFact};
 use crate::infer::globs::Piece;
-use crate::infer::{Because, Cause, Needs, Pattern};
-use crate::path::to_text;
+use crate::infer::{Because, Cause, FileNeed, Needs, Pattern};
+use crate::path::{AbsPath, to_text};
 use crate::policy::apparmor::{AppArmor, MountRule, Peer, Permissions};
 use crate::policy::caps::Caps;
-use crate::policy::seccomp::{Action, Architecture, Seccomp};
+use crate::policy::seccomp::Seccomp;
 
 /// Items with their parts; of a record, each part with who showed it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +38,10 @@ impl<'r> Side<'r> {
         for (fact, because) in &needs.executions {
             let part = if fact.privileged { "privileged" } else { "" };
             side.add(Kind::Program, fact.file.to_string(), part, because);
+            if fact.program != fact.file {
+                // The interpreter of a script.
+                side.add(Kind::Program, fact.program.to_string(), "", because);
+            }
         }
         for (fact, because) in &needs.signals {
             let (name, part) = words::signal(fact);
@@ -78,33 +82,20 @@ impl<'r> Side<'r> {
 
     fn files(&mut self, needs: &Needs<'r>) {
         for need in &needs.files {
-            let name = path_text(&need.pattern, need.directory);
-            for (access, word) in Access::NAMES {
-                if need.access.contains(access) {
-                    self.add(Kind::File, name.as_str(), word, &need.because);
+            for name in names(need, needs) {
+                for (access, word) in Access::NAMES {
+                    if need.access.contains(access) {
+                        self.add(Kind::File, name.as_str(), word, &need.because);
+                    }
                 }
             }
         }
     }
 
-    /// Everything that a seccomp profile allows. Rules with other actions are shown by their action.
+    /// Everything that two seccomp profiles allow, of the calls that either of them names.
     #[must_use]
-    pub fn of_seccomp(policy: &Seccomp) -> Self {
-        let mut side = Self::default();
-        side.add(Kind::Default, "action", policy.default_action.name(), &[]);
-        for rule in &policy.syscalls {
-            for call in &rule.names {
-                for abi in &policy.architectures {
-                    let abi = match abi {
-                        Architecture::Known(abi) => abi.name(),
-                        Architecture::Other(name) => name,
-                    };
-                    let how = if rule.action == Action::Allow { "" } else { rule.action.name() };
-                    side.add(Kind::Syscall, call.to_string(), format!("{abi} {how}").trim_end().to_owned(), &[]);
-                }
-            }
-        }
-        side
+    pub fn of_seccomp(old: &Seccomp, new: &Seccomp) -> (Self, Self) {
+        seccomp::sides(old, new)
     }
 
     /// Everything that a list of capabilities keeps.
@@ -158,8 +149,43 @@ impl<'r> Side<'r> {
         side
     }
 
+    /// The side of a policy with those who showed the same to the record that it was made of.
+    #[must_use]
+    pub fn witnessed(mut self, needs: &Needs<'r>) -> Self {
+        let shown = Self::of_needs(needs);
+        for (item, parts) in &mut self.items {
+            let all = shown.items.get(item).into_iter().flat_map(BTreeMap::values).flatten();
+            let mut because = all.copied().collect::<Because<'r>>();
+            if item.kind == Kind::Family {
+                let of_type = |fact: &&NetworkFact| words::network(fact).0.ends_with(&format!(" {}", item.name));
+                because
+                    .extend(needs.network.iter().filter(|(fact, _)| of_type(fact)).flat_map(|(_, all)| all).copied());
+            }
+            for known in parts.values_mut() {
+                for cause in &because {
+                    if !known.contains(cause) {
+                        known.push(*cause);
+                    }
+                }
+            }
+        }
+        self
+    }
+
+    /// Adds everything that another side has.
+    pub fn extend(&mut self, other: Self) {
+        for (item, parts) in other.items {
+            let known = self.items.entry(item).or_default();
+            for (part, because) in parts {
+                let known = known.entry(part).or_default();
+                known.extend(because);
+                known.dedup();
+            }
+        }
+    }
+
     /// Adds a part; who showed it is kept once.
-    fn add(&mut self, kind: Kind, name: impl Into<String>, part: impl Into<Part>, because: &[Cause<'r>]) {
+    pub(super) fn add(&mut self, kind: Kind, name: impl Into<String>, part: impl Into<Part>, because: &[Cause<'r>]) {
         let item = Item { kind, name: name.into() };
         let known = self.items.entry(item).or_default().entry(part.into()).or_default();
         for cause in because {
@@ -198,6 +224,22 @@ fn mount(rule: &MountRule) -> (String, String) {
     let source = rule.source.as_deref().map(to_text).unwrap_or_default();
     let how = format!("type {} of {source} {}", rule.filesystem.as_deref().unwrap_or("any"), rule.options.join(","));
     (format!("{operation} on {}", rule.target), how)
+}
+
+/// The names of a file need. How many names made a pattern differs from run to run, so the names themselves are compared;
+/// but where a variable stands in it, such as for the process's own id, that is the name.
+fn names(need: &FileNeed<'_>, needs: &Needs<'_>) -> Vec<String> {
+    let literals = match &need.pattern {
+        Pattern::General(pieces) if !pieces.iter().any(|piece| matches!(piece, Piece::Variable(_))) => {
+            needs.literals.get(&need.pattern)
+        }
+        _ => None,
+    };
+    let path = |path: &AbsPath| path_text(&Pattern::Literal(path.clone()), need.directory);
+    match literals {
+        Some(literals) => literals.iter().map(|literal| path(literal)).collect(),
+        None => vec![path_text(&need.pattern, need.directory)],
+    }
 }
 
 /// A path or pattern as text, a directory with a slash at its end.

@@ -1,5 +1,7 @@
 //! What in a workload's needs deserves a second look, and why. Pure tables; the judgement stays with the reader.
 
+use std::borrow::Cow;
+
 use super::Needs;
 use super::caps::Standing;
 use super::globs::Pattern;
@@ -80,12 +82,15 @@ const CAPABILITIES: &[(Capability, Level, &str)] = &[
 /// Calls that a container escape has been built on, or that open a way of their own; all others are [`Level::Low`].
 const CALLS: &[(&str, Level, &str)] = &[
     ("mount", Level::Critical, "changes what files processes see"),
+    ("umount", Level::Critical, "changes what files processes see"),
     ("umount2", Level::Critical, "changes what files processes see"),
     ("move_mount", Level::Critical, "changes what files processes see"),
     ("mount_setattr", Level::Critical, "changes what files processes see"),
     ("open_tree", Level::Critical, "changes what files processes see"),
     ("fsopen", Level::Critical, "makes file systems to be mounted"),
+    ("fsconfig", Level::Critical, "makes file systems to be mounted"),
     ("fsmount", Level::Critical, "makes file systems to be mounted"),
+    ("fspick", Level::Critical, "changes mounted file systems"),
     ("pivot_root", Level::Critical, "changes what files processes see"),
     ("setns", Level::Critical, "enters other namespaces"),
     ("unshare", Level::High, "makes namespaces, with privileges over them"),
@@ -93,6 +98,9 @@ const CALLS: &[(&str, Level, &str)] = &[
     ("process_vm_readv", Level::Critical, "reads other processes"),
     ("process_vm_writev", Level::Critical, "changes other processes"),
     ("pidfd_getfd", Level::Critical, "takes open files from other processes"),
+    ("process_madvise", Level::High, "changes the memory of other processes"),
+    ("move_pages", Level::High, "moves the memory of other processes"),
+    ("kcmp", Level::High, "looks into other processes and the kernel"),
     ("bpf", Level::Critical, "loads programs into the kernel"),
     ("perf_event_open", Level::High, "watches the kernel, with a history of holes"),
     ("userfaultfd", Level::High, "makes races in the kernel easy to win"),
@@ -105,6 +113,24 @@ const CALLS: &[(&str, Level, &str)] = &[
     ("kexec_load", Level::Critical, "starts another kernel"),
     ("kexec_file_load", Level::Critical, "starts another kernel"),
     ("reboot", Level::Critical, "stops the machine"),
+    ("swapoff", Level::Critical, "can bring the machine to a halt"),
+    ("acct", Level::Critical, "writes down what every process does"),
+    ("quotactl", Level::High, "changes what users may store"),
+    ("quotactl_fd", Level::High, "changes what users may store"),
+    ("settimeofday", Level::High, "changes the time of the machine"),
+    ("clock_settime", Level::High, "changes the time of the machine"),
+    ("clock_adjtime", Level::High, "changes the time of the machine"),
+    ("adjtimex", Level::High, "changes the time of the machine"),
+    ("stime", Level::High, "changes the time of the machine"),
+    ("sethostname", Level::High, "changes the name of the machine"),
+    ("setdomainname", Level::High, "changes the name of the machine"),
+    ("syslog", Level::High, "reads the kernel's messages, with its addresses"),
+    ("lookup_dcookie", Level::High, "reads the kernel's names of files"),
+    ("vhangup", Level::High, "takes terminals away"),
+    ("name_to_handle_at", Level::Medium, "one half of opening files past directory permissions"),
+    ("fanotify_init", Level::High, "watches what all processes open"),
+    ("mknod", Level::Medium, "may make device nodes"),
+    ("mknodat", Level::Medium, "may make device nodes"),
     ("swapon", Level::Critical, "gives the kernel memory that others can write"),
     ("iopl", Level::Critical, "reaches hardware"),
     ("ioperm", Level::Critical, "reaches hardware"),
@@ -125,6 +151,16 @@ const CALLS: &[(&str, Level, &str)] = &[
     ("setuid", Level::Medium, "changes who the process is"),
     ("setresuid", Level::Medium, "changes who the process is"),
     ("setreuid", Level::Medium, "changes who the process is"),
+    ("setgid", Level::Medium, "changes who the process is"),
+    ("setresgid", Level::Medium, "changes who the process is"),
+    ("setregid", Level::Medium, "changes who the process is"),
+    ("setgroups", Level::Medium, "changes who the process is"),
+    ("setfsuid", Level::Medium, "changes who the process is"),
+    ("setfsgid", Level::Medium, "changes who the process is"),
+    ("capset", Level::Medium, "changes the process's privileges"),
+    ("sendto", Level::Medium, "reaches other services"),
+    ("tkill", Level::Medium, "sends signals to other processes"),
+    ("socketcall", Level::Medium, "opens sockets, whose arguments no filter sees"),
     // Learning noise: what only a slower or busier machine makes.
     ("futex", Level::Noise, "made only when threads wait for each other"),
     ("restart_syscall", Level::Noise, "made only when a stop interrupts a wait"),
@@ -154,14 +190,20 @@ const SYSTEM: &[&str] = &[
     "/sys",
     "/usr",
     "/proc/sys",
+    "/proc/sysrq-trigger",
     "/var/spool/cron",
-    "/dev/mem",
-    "/dev/kmem",
-    "/dev/port",
-    "/dev/kvm",
-    "/dev/mapper",
-    "/dev/disk",
+    "/var/lib/dpkg",
+    "/var/lib/rpm",
+    "/run/systemd",
 ];
+
+/// Devices that are the machine itself: its memory, and its disks by the beginnings of their names.
+const MACHINE: &[&str] = &["/dev/mem", "/dev/kmem", "/dev/port", "/dev/kvm", "/dev/mapper", "/dev/disk"];
+const DISKS: &[&str] =
+    &["/dev/sd", "/dev/hd", "/dev/vd", "/dev/xvd", "/dev/nvme", "/dev/mmcblk", "/dev/dm-", "/dev/md"];
+
+/// Files that are run when their owner logs in.
+const STARTUP: &[&str] = &["/.bashrc", "/.bash_profile", "/.profile", "/.zshrc", "/.config/autostart/"];
 
 /// Sockets whose other end does as root whatever it is asked.
 const MASTERS: &[&str] = &[
@@ -219,23 +261,59 @@ pub fn call(name: &str) -> Grade {
     row.map_or((Level::Low, "not known of any escape"), |&(_, level, why)| (level, why))
 }
 
-/// The grade of one access, by its name ([`Access::NAMES`]), to the file or pattern with this text.
+/// The grade of one access, by its name ([`Access::NAMES`]), to the file or pattern with this text. A pattern is as bad as
+/// the worst that it may stand for.
 #[must_use]
 pub fn file(path: &str, access: &str) -> Grade {
+    let path = &*expanded(path);
+    let disk = || below(path, MACHINE) || DISKS.iter().any(|disk| path.starts_with(disk));
     match access {
         "exec" => (Level::High, "runs another program"),
-        "connect" if below(path, MASTERS) => (Level::Critical, "the other end does as root whatever it is asked"),
+        "connect" if reaches(path, MASTERS) => (Level::Critical, "the other end does as root whatever it is asked"),
         "connect" => (Level::Medium, "reaches another service"),
-        "map-exec" if below(path, SCRATCH) => (Level::High, "runs code from where everybody writes"),
+        "map-exec" if reaches(path, SCRATCH) => (Level::High, "runs code from where everybody writes"),
         "map-exec" => (Level::Medium, "runs code of another file"),
+        "read" if disk() => (Level::Critical, "reads every file of the machine"),
         "read" if secret(path) => (Level::High, "may hold secrets"),
         "read" | "list" | "stat" | "getxattr" | "lock" => (Level::Low, "looks without changing"),
         _ if below(path, HARMLESS) => (Level::Low, "a device without power"),
-        _ if below(path, SYSTEM) => (Level::Critical, "changes what the machine runs"),
+        _ if disk() || reaches(path, SYSTEM) || reaches(path, MACHINE) => {
+            (Level::Critical, "changes what the machine runs")
+        }
         _ if secret(path) => (Level::Critical, "changes secrets"),
+        _ if STARTUP.iter().any(|name| path.contains(name)) => (Level::Critical, "changes what the next login runs"),
         _ if below(path, SCRATCH) => (Level::Low, "writes where everybody writes"),
+        _ if below(path, &["/dev"]) => (Level::High, "drives a device"),
         _ => (Level::Medium, "changes files"),
     }
+}
+
+/// A pattern with what AppArmor's variables usually stand for.
+fn expanded(path: &str) -> Cow<'_, str> {
+    const VARIABLES: [(&str, &str); 8] = [
+        ("@{PROC}", "/proc"),
+        ("@{sys}", "/sys"),
+        ("@{run}", "/run"),
+        ("@{HOME}", "/home/*"),
+        ("@{HOMEDIRS}", "/home"),
+        ("@{pid}", "1"),
+        ("@{tid}", "1"),
+        ("@{uid}", "1"),
+    ];
+    if !path.contains("@{") {
+        return Cow::Borrowed(path);
+    }
+    VARIABLES.iter().fold(path.to_owned(), |path, (name, value)| path.replace(name, value)).into()
+}
+
+/// The beginning of a pattern that is fixed, when not all of it is.
+fn fixed(path: &str) -> Option<&str> {
+    path.find(['*', '?', '[', '{']).and_then(|end| path.get(..end))
+}
+
+/// Whether a path is one of these places or below, or a pattern may be.
+fn reaches(path: &str, places: &[&str]) -> bool {
+    below(path, places) || fixed(path).is_some_and(|fixed| places.iter().any(|place| place.starts_with(fixed)))
 }
 
 fn below(path: &str, places: &[&str]) -> bool {
@@ -245,14 +323,19 @@ fn below(path: &str, places: &[&str]) -> bool {
 /// Whether the file at `path` may hold secrets, or its other end does as root whatever it is asked.
 pub(super) fn is_secret(path: &AbsPath) -> bool {
     let text = path.to_string();
-    let own = |name: &str| text.starts_with("/proc/") && text.ends_with(name);
-    secret(&text) || below(&text, MASTERS) || own("/mem") || own("/environ")
+    secret(&text) || below(&text, MASTERS)
 }
 
 fn secret(path: &str) -> bool {
-    below(path, SECRETS)
+    let own = |name: &str| path.starts_with("/proc/") && path.ends_with(name) && !path.starts_with("/proc/sys/");
+    // Whole homes hold the folders of secrets.
+    let homes = path.ends_with("**") && fixed(path).is_some_and(|fixed| below(fixed, &["/home", "/root"]));
+    reaches(path, SECRETS)
+        || homes
         || SECRET_NAMES.iter().any(|ending| path.ends_with(ending))
         || SECRET_FOLDERS.iter().any(|folder| path.contains(folder))
+        || own("/mem")
+        || own("/environ")
 }
 
 /// What deserves a second look in `needs`, capabilities first.

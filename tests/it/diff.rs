@@ -1,31 +1,39 @@
 //! `learn diff`: laws, bounds, and that no name of a workload gets out of its place (issue 7).
 
+use std::fmt::Debug;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
+use learn::abi::{Abi, Syscall};
 use learn::diff::{Change, Direction, Item, Kind, Side, compare};
 use learn::event::Outcome;
-use learn::fact::{Access, Fact, FileFact};
+use learn::fact::{Access, Arguments, Endpoint, Fact, FileFact, NetworkFact, NetworkOperation};
 use learn::infer::{Options, infer};
 use learn::path::AbsPath;
 use learn::policy::apparmor::AppArmor;
 use learn::policy::caps::Caps;
 use learn::policy::seccomp::Seccomp;
+use learn::policy::{Policy, Verdict};
 use learn::record::{Moment, Record, RunId, file};
+use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
 use pulldown_cmark::{Event, Parser};
 
 use crate::strategies::record;
-use crate::tool::{Ended, learn, samples};
+use crate::support::fresh;
+use crate::tool::{Ended, learn, project, samples};
 
-/// What is compared of a record: itself, and the policies that it gives.
-fn sides(record: &Record) -> Vec<Side<'_>> {
-    let needs = infer(record, &Options::default());
+/// What is compared of two records: themselves, and the policies of each kind that they give.
+fn sides<'r>(a: &'r Record, b: &'r Record) -> Vec<(Side<'r>, Side<'r>)> {
+    let (a, b) = (infer(a, &Options::default()), infer(b, &Options::default()));
+    let seccomp = |a, b| Side::of_seccomp(&Seccomp::new(a), &Seccomp::new(b));
     vec![
-        Side::of_needs(&needs),
-        Side::of_seccomp(&Seccomp::new(&needs)),
-        Side::of_apparmor(&AppArmor::new(&needs)),
-        Side::of_caps(&Caps::new(&needs)),
+        (Side::of_needs(&a), Side::of_needs(&b)),
+        seccomp(&a, &b),
+        (Side::of_apparmor(&AppArmor::new(&a)), Side::of_apparmor(&AppArmor::new(&b))),
+        (Side::of_caps(&Caps::new(&a)), Side::of_caps(&Caps::new(&b))),
     ]
 }
 
@@ -42,37 +50,147 @@ fn core(change: &Change<'_>, back: bool) -> (String, String, Direction, Vec<Stri
     parts.sort();
     let name = change.item.name.clone();
     let from = change.from.clone().unwrap_or_else(|| name.clone());
-    // The parts of a moved item are told of its new name.
-    let names = if back { (from, name) } else { (name, from) };
-    (format!("{:?} {}", change.item.kind, names.0), names.1, direction, parts)
+    let kind = change.item.kind;
+    match direction {
+        // Of an item, parts are told of its new name.
+        Direction::Moved if !kind.has_names_in_parts() => {
+            let names = if back { (from, name) } else { (name, from) };
+            (format!("{kind:?} {}", names.0), names.1, direction, vec![])
+        }
+        // Of a part, or of the parts that another ones stand for.
+        Direction::Moved | Direction::Changed => {
+            let (before, now) = (from, parts.join(", "));
+            let (before, now) = if back { (now, before) } else { (before, now) };
+            (format!("{kind:?} {name}"), before, direction, vec![now])
+        }
+        _ => (format!("{kind:?} {name}"), from, direction, parts),
+    }
+}
+
+/// Names that releases and runs change.
+const VOLATILE: &[&str] = &[
+    "/a/lib.so.1.2",
+    "/a/lib.so.1.3",
+    "/a/lib.so.1.4",
+    "/tmp/aa11bb",
+    "/tmp/cc22dd",
+    "/tmp/ee33ff",
+    "/srv/3f9a8c21.key",
+    "/srv/77d0aa1b.key",
+    "/opt/a-1.4/b",
+    "/opt/a-1.5/b",
+];
+
+/// A record of anything, and of names that move.
+fn moving() -> impl Strategy<Value = Record> {
+    let files = vec((select(VOLATILE), 1..1u32 << 12, any::<bool>()), 0..8);
+    (record(), files).prop_map(|(mut record, files)| {
+        let subject = AbsPath::new(b"/bin/a").unwrap();
+        let moment = Moment { run: RunId(1), at_ms: 1, by: None };
+        for (name, access, socket) in files {
+            let path = AbsPath::new(name.as_bytes()).unwrap();
+            let fact = if socket {
+                let (local, remote) = (Endpoint::None, Endpoint::Path(path));
+                let operation = NetworkOperation::Connect;
+                Fact::Network(NetworkFact { family: 1, kind: 1, protocol: 0, operation, local, remote })
+            } else {
+                let access = Access::from_bits_truncate(access);
+                Fact::File(FileFact { path, access, owner: true, directory: false })
+            };
+            record.absorb(&subject, fact, Outcome::Returned(0), moment);
+        }
+        record
+    })
+}
+
+/// A seccomp profile of any shape: other defaults, actions, conditions and architectures.
+fn profile() -> impl Strategy<Value = Seccomp> {
+    const ACTIONS: &[&str] = &["ALLOW", "ERRNO", "KILL_PROCESS", "LOG", "NOTIFY", "TRAP"];
+    let condition = (0..2u8, select(vec!["EQ", "NE", "LE", "MASKED_EQ"]), 0..3u64).prop_map(|(index, op, value)| {
+        format!("{{\"index\":{index},\"op\":\"SCMP_CMP_{op}\",\"value\":{value},\"valueTwo\":{value}}}")
+    });
+    let rule = (subsequence(CALLS, 1..3), select(ACTIONS), any::<bool>(), vec(condition, 0..3));
+    let rule = rule.prop_map(|(names, action, enosys, conditions)| {
+        let errno = if action == "ERRNO" && enosys { ",\"errnoRet\":38" } else { "" };
+        let conditions = conditions.join(",");
+        format!("{{\"names\":{names:?},\"action\":\"SCMP_ACT_{action}\"{errno},\"args\":[{conditions}]}}")
+    });
+    let architectures = subsequence(&["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"], 0..3);
+    (select(ACTIONS), architectures, vec(rule, 0..5)).prop_map(|(default, architectures, rules)| {
+        let rules = rules.join(",");
+        let head = format!("\"defaultAction\":\"SCMP_ACT_{default}\",\"architectures\":{architectures:?}");
+        Seccomp::parse(&format!("{{{head},\"syscalls\":[{rules}]}}")).unwrap()
+    })
+}
+
+const CALLS: &[&str] = &["read", "socket", "bpf", "clone3", "socketcall"];
+
+/// The changes between two sides and back, in terms of the first comparison.
+fn both_ways<'r>(
+    (old, new): (&Side<'r>, &Side<'r>),
+    (first, second): (&Side<'r>, &Side<'r>),
+) -> [Vec<impl Ord + Debug>; 2] {
+    let mut forth: Vec<_> = compare(old, new).iter().map(|change| core(change, false)).collect();
+    let mut back: Vec<_> = compare(first, second).iter().map(|change| core(change, true)).collect();
+    forth.sort();
+    back.sort();
+    [forth, back]
 }
 
 proptest! {
     #[test]
-    fn nothing_differs_from_itself(a in record()) {
-        for side in sides(&a) {
-            prop_assert_eq!(compare(&side, &side), vec![]);
+    fn profiles_of_any_shape_keep_the_laws(a in profile(), b in profile()) {
+        let (one, same) = Side::of_seccomp(&a, &a);
+        prop_assert_eq!(compare(&one, &same), vec![]);
+        let ((old, new), (first, second)) = (Side::of_seccomp(&a, &b), Side::of_seccomp(&b, &a));
+        let [forth, back] = both_ways((&old, &new), (&first, &second));
+        prop_assert_eq!(forth, back);
+        // What only the new one lets through is told.
+        let changes = compare(&old, &new);
+        let more = |change: &Change<'_>| !matches!(change.direction, Direction::Removed | Direction::Narrowed);
+        let told = |name: &str| changes.iter().any(|change| {
+            more(change) && (change.item.name == name && change.item.kind == Kind::Syscall)
+        });
+        let opened = changes.iter().any(|change| {
+            more(change) && change.item.kind == Kind::Policy && change.item.name.starts_with("architecture")
+        });
+        let default = changes.iter().any(|change| more(change) && change.item.name == "default action");
+        for abi in [Abi::X86_64, Abi::I386, Abi::X32] {
+            for name in CALLS.iter().filter(|name| abi.number(name).is_some()) {
+                for value in 0..4 {
+                    let call = Syscall::Named((*name).into());
+                    let fact = Fact::Arguments(abi, call, Arguments((0..2).map(|index| (index, value)).collect()));
+                    let verdicts = (a.permits(&fact), b.permits(&fact));
+                    if verdicts == (Verdict::Denied, Verdict::Allowed) {
+                        prop_assert!(told(name) || opened || default, "{abi} {name} {value}: {changes:?}");
+                    }
+                }
+            }
         }
     }
 
     #[test]
-    fn swapped_sides_mirror(a in record(), b in record()) {
-        for (one, other) in sides(&a).iter().zip(&sides(&b)) {
-            let mut forth: Vec<_> = compare(one, other).iter().map(|change| core(change, false)).collect();
-            let mut back: Vec<_> = compare(other, one).iter().map(|change| core(change, true)).collect();
-            forth.sort();
-            back.sort();
+    fn nothing_differs_from_itself(a in moving()) {
+        for (one, same) in sides(&a, &a) {
+            prop_assert_eq!(compare(&one, &same), vec![]);
+        }
+    }
+
+    #[test]
+    fn swapped_sides_mirror(a in moving(), b in moving()) {
+        for ((old, new), (first, second)) in sides(&a, &b).iter().zip(&sides(&b, &a)) {
+            let [forth, back] = both_ways((old, new), (first, second));
             prop_assert_eq!(forth, back);
         }
     }
 
     #[test]
-    fn what_was_added_and_what_was_there_covers_the_new_side(a in record(), b in record()) {
-        for (old, new) in sides(&a).iter().zip(&sides(&b)) {
+    fn what_was_added_and_what_was_there_covers_the_new_side(a in moving(), b in moving()) {
+        for (old, new) in &sides(&a, &b) {
             let mut all = old.clone();
             for change in compare(old, new) {
                 // A move is told by its new name; parts that are empty are not told, and come with the item.
-                if matches!(change.direction, Direction::Added | Direction::Widened | Direction::Moved) {
+                if !matches!(change.direction, Direction::Removed | Direction::Narrowed) {
                     let parts = all.items.entry(change.item).or_default();
                     parts.extend(change.parts.into_iter().map(|part| (part, change.because.clone())));
                 }
@@ -165,20 +283,21 @@ fn text_moves_no_cursor() {
     let ended = diff_with(&record, &[]);
     assert!(!ended.stdout.contains(['\u{1b}', '\u{202e}']), "{}", ended.stdout);
     assert_eq!(ended.stdout.matches("added file").count(), HOSTILE.len());
+    assert!(ended.stdout.lines().all(|line| !line.starts_with("<b>")), "a name stays in its line");
 }
 
 #[test]
 fn a_hundred_thousand_differences_are_counted_and_not_all_written() {
     let record = with_files((0..100_000).map(|number| format!("/etc/x{number}y")));
-    for format in ["text", "json", "markdown", "sarif"] {
-        let ended = diff_with(&record, &["--format", format]);
-        assert_eq!((ended.code, ended.stderr.as_str()), (1, ""), "{format}");
+    for (format, fail_on, code) in
+        [("text", "syscall", 0), ("json", "critical", 1), ("markdown", "file", 1), ("sarif", "noise", 1)]
+    {
+        let ended = diff_with(&record, &["--format", format, "--fail-on", fail_on]);
+        assert_eq!((ended.code, ended.stderr.as_str()), (code, ""), "{format}");
         assert!(ended.stdout.contains("100000"), "{format}");
         let most = if format == "markdown" { 65_536 } else { 16 << 20 };
         assert!(ended.stdout.len() < most, "{format}: {}", ended.stdout.len());
     }
-    assert_eq!(diff_with(&record, &["--fail-on", "syscall"]).code, 0);
-    assert_eq!(diff_with(&record, &["--fail-on", "critical"]).code, 1, "writes below /etc");
 }
 
 #[test]
@@ -213,22 +332,76 @@ fn policies_compare_with_policies_and_records() {
     let sample = samples()[0].clone();
     let (record, expected) = (sample.join("learned.json"), sample.join("expected"));
     let diff = |old: &Path, new: &Path| learn(["diff".as_ref(), old.as_os_str(), new.as_os_str()]);
-    for policy in ["seccomp.json", "capabilities.txt"] {
+    let (_fresh, folder) = fresh();
+    for policy in ["seccomp.json", "capabilities.txt", "capabilities.json"] {
+        fs::copy(expected.join(policy), folder.join(policy)).unwrap();
         let policy = expected.join(policy);
-        assert_eq!(diff(&record, &policy).code, 0);
-        assert_eq!(diff(&policy, &record).code, 0);
-        assert_eq!(diff(&policy, &policy).code, 0);
+        for (old, new) in [(&record, &policy), (&policy, &record), (&policy, &policy), (&folder, &policy)] {
+            let ended = diff(old, new);
+            assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{}", ended.stdout);
+        }
+    }
+    for other in [&sample, &expected, &folder] {
+        let ended = diff(&folder, other);
+        assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{} {}", other.display(), ended.stdout);
     }
     let mixed = diff(&expected.join("seccomp.json"), &expected.join("capabilities.txt"));
     assert_eq!(mixed.code, 2);
     assert!(mixed.stderr.contains("compare the same kind"), "{}", mixed.stderr);
-    let folder = tempfile::tempdir().unwrap();
-    let wider = folder.path().join("wider.json");
+
+    let wider = folder.join("wider.json");
     let text = fs::read_to_string(expected.join("seccomp.json")).unwrap();
     fs::write(&wider, text.replace("\"accept4\"", "\"accept4\", \"bpf\"")).unwrap();
     let ended = diff(&record, &wider);
     assert_eq!(ended.code, 1);
-    assert!(ended.stdout.contains("+ added syscall bpf (x86_64): loads programs"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("+ added syscall bpf: loads programs"), "{}", ended.stdout);
+    fs::write(&wider, "CHOWN,SYS_ADMIN\n").unwrap();
+    let ended = diff(&folder.join("capabilities.json"), &wider);
+    assert!(ended.stdout.contains("+ added capability CAP_SYS_ADMIN: covers most"), "{}", ended.stdout);
+
+    // A policy of one folder that the other one lacks is no mere narrowing.
+    let (_fresh, fewer) = fresh();
+    fs::copy(expected.join("seccomp.json"), fewer.join("seccomp.json")).unwrap();
+    assert_eq!(diff(&folder, &fewer).code, 2);
+    fs::remove_file(fewer.join("seccomp.json")).unwrap();
+    let nothing = diff(&folder, &fewer);
+    assert!(nothing.stderr.contains("neither a record (learned.json) nor profiles"), "{}", nothing.stderr);
+}
+
+#[test]
+fn a_record_is_compared_with_dockers_profile() {
+    let docker = project().join("tests/data/moby-default.json");
+    let ended = learn(["diff".as_ref(), docker.as_os_str(), samples()[0].as_os_str()]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (1, ""));
+    assert!(!ended.stdout.contains("added"), "Docker lets nginx run: {}", ended.stdout);
+    let folder = tempfile::tempdir().unwrap();
+    let new = folder.path().join("new.json");
+    let text = fs::read_to_string(samples()[0].join("learned.json")).unwrap();
+    fs::write(&new, text.replace("\"accept4\"", "\"kexec_load\"")).unwrap();
+    let ended = learn(["diff".as_ref(), docker.as_os_str(), new.as_os_str(), "--format".as_ref(), "json".as_ref()]);
+    let report: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    let first = &report["changes"][0];
+    assert_eq!((&first["item"], &first["level"]), (&"kexec_load".into(), &"critical".into()), "{first}");
+    assert_eq!(first["evidence"][0]["executable"], "/usr/sbin/nginx", "who showed it: {first}");
+}
+
+/// `learn diff` with standard output at a terminal.
+fn at_terminal(set: &[(&str, &str)]) -> String {
+    let release = project().join("samples/releases/nginx");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_learn"));
+    command.arg("diff").args([release.join("old.json"), release.join("new.json")]);
+    command.env_remove("NO_COLOR").env("TERM", "xterm").envs(set.iter().copied());
+    rexpect::session::spawn_command(command, Some(60_000)).unwrap().exp_eof().unwrap()
+}
+
+#[test]
+fn colours_are_for_terminals_that_want_them() {
+    assert!(at_terminal(&[]).contains("\u{1b}[31mhigh\u{1b}[0m"));
+    for plain in [("NO_COLOR", "1"), ("TERM", "dumb"), ("TERM", "")] {
+        let text = at_terminal(&[plain]);
+        assert!(text.contains("high") && !text.contains('\u{1b}'), "{plain:?}: {text}");
+    }
+    assert!(at_terminal(&[("NO_COLOR", "")]).contains('\u{1b}'), "an empty NO_COLOR asks for nothing (no-color.org)");
 }
 
 #[test]
@@ -242,6 +415,11 @@ fn what_cannot_be_compared_is_named() {
         (text.replacen("\"schema\": 2", "\"schema\": 99", 1), "layout 99"),
         ("{\"defaultAction\": \"SCMP_ACT_ALLOW\"".to_owned(), "not a readable profile"),
         ("hello\n".to_owned(), "neither a record"),
+        ("\u{0}\u{1}\n".to_owned(), "neither a record"),
+        (String::new(), "it is empty"),
+        ("{\"anything\": 1}".to_owned(), "not a readable record"),
+        ("[\"CAP_FLY\"]".to_owned(), "`CAP_FLY` is none"),
+        ("kind: Deployment\n".to_owned(), "neither a record"),
         (text.replace("\"/usr/sbin/nginx\"", "\"/usr/sbin/httpd\""), "--any-program"),
     ] {
         fs::write(&other, content).unwrap();

@@ -186,7 +186,7 @@ proptest! {
         prop_assert_eq!(&parsed.syscalls, &policy.syscalls);
         prop_assert_eq!(parsed.default_action, policy.default_action);
         let caps = Format::named("caps").unwrap();
-        prop_assert_eq!(Caps::parse(&rendered(caps, &record)).kept, Caps::new(&needs).kept);
+        prop_assert_eq!(Caps::parse(&rendered(caps, &record)).unwrap().kept, Caps::new(&needs).kept);
     }
 
     #[test]

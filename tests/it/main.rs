@@ -11,6 +11,7 @@
 mod bpf;
 mod caps;
 mod check;
+mod ci;
 mod cli;
 mod containers;
 mod diff;
@@ -21,6 +22,7 @@ mod minimize;
 mod nginx;
 mod parsers;
 mod pty;
+mod releases;
 mod render;
 mod servers;
 mod strategies;

@@ -12,7 +12,7 @@ fn files(folder: &Path) -> BTreeMap<String, String> {
 }
 
 /// Fails with the first line that differs.
-fn same(written: &str, expected: &str, what: &str) {
+pub fn same(written: &str, expected: &str, what: &str) {
     let differs = written.lines().zip(expected.lines()).position(|(one, other)| one != other);
     let at = differs.unwrap_or_else(|| written.lines().count().min(expected.lines().count()));
     let line = |text: &str| text.lines().nth(at).map(str::to_owned);

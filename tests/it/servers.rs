@@ -39,6 +39,11 @@ impl Nginx {
         Self { dir: dir.to_path_buf(), port }
     }
 
+    /// Where it listens on the loopback.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     fn fetch(&self, path: &str) -> Option<String> {
         let url = format!("http://127.0.0.1:{}{path}", self.port);
         let output = finish(Command::new("curl").args(["--silent", "--fail", "--max-time", "5", &url]));

@@ -12,6 +12,10 @@ use crate::render::escape::visible;
 /// How many bytes a comment may have; GitHub takes 65,536 characters.
 const LENGTH: usize = 60_000;
 
+/// How many notes are written out, and how long each of their lines and of the lines of differences may be.
+const NOTES: usize = 20;
+const LINE: usize = 1000;
+
 /// The report as Markdown of bounded length.
 #[must_use]
 pub fn markdown(report: &Report) -> String {
@@ -22,8 +26,14 @@ pub fn markdown(report: &Report) -> String {
     } else {
         summary(&mut out, report);
     }
-    for note in &report.notes {
+    if !report.notes.is_empty() {
+        out.push('\n');
+    }
+    for note in report.notes.iter().take(NOTES) {
         let _ = writeln!(out, "- note: {}", code(note));
+    }
+    if report.notes.len() > NOTES {
+        let _ = writeln!(out, "- and {} more notes", report.notes.len() - NOTES);
     }
     for level in Level::ALL {
         let of_level: Vec<_> = report.changes.iter().filter(|shown| shown.level == level).collect();
@@ -35,8 +45,8 @@ pub fn markdown(report: &Report) -> String {
         section(&mut out, &title, &of_level, report.count(level));
     }
     if !report.accepted.is_empty() {
-        let title = format!("\n<details><summary>{} accepted</summary>\n\n", report.accepted.len());
-        section(&mut out, &title, &report.accepted.iter().collect::<Vec<_>>(), report.accepted.len());
+        let title = format!("\n<details><summary>{} accepted</summary>\n\n", report.accepted_total);
+        section(&mut out, &title, &report.accepted.iter().collect::<Vec<_>>(), report.accepted_total);
     }
     out
 }
@@ -44,15 +54,9 @@ pub fn markdown(report: &Report) -> String {
 fn summary(out: &mut String, report: &Report) {
     let levels = Level::ALL.iter().filter(|level| report.count(**level) > 0);
     let levels = levels.map(|level| format!("**{} {}**", report.count(*level), level.name())).collect::<Vec<_>>();
-    let kinds = report.kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>();
-    let accepted = report.accepted.len();
     let told = if levels.is_empty() { "Nothing that is not accepted".to_owned() } else { levels.join(", ") };
-    let counts = [kinds, vec![format!("{accepted} accepted")]].concat().join(", ");
-    let _ = writeln!(
-        out,
-        "{told} ({counts})
-"
-    );
+    let accepted = (report.accepted_total > 0).then(|| format!(", {} accepted", report.accepted_total));
+    let _ = writeln!(out, "{told}{}", accepted.unwrap_or_default());
 }
 
 /// A folded list, as long as there is room.
@@ -83,7 +87,9 @@ fn section(out: &mut String, title: &str, changes: &[&Shown], all: usize) {
 
 /// A code span: fenced by one backtick more than any run of them in it, and of one line.
 fn code(text: &str) -> String {
-    let text = visible(text);
+    let visible = visible(text);
+    let end = visible.char_indices().nth(LINE).map(|(end, _)| end);
+    let text = end.and_then(|end| visible.get(..end)).map_or(visible.clone(), |cut| format!("{cut}…").into());
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or_default();
     let fence = "`".repeat(longest + 1);
     // A space is taken off at both ends, where a backtick would be read as part of the fence.

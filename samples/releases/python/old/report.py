@@ -1,0 +1,5 @@
+"""The dependency, as it was."""
+
+
+def make(path):
+    return f"report of {path}\n"
