@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and says on standard error why it was not run"
 )]
 
+mod apparmor;
 mod bpf;
 mod caps;
 mod check;
@@ -16,6 +17,7 @@ mod cli;
 mod containers;
 mod diff;
 mod enforce;
+mod globs;
 mod laws;
 mod layers;
 mod minimize;
