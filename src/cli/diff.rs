@@ -27,7 +27,7 @@ Examples:
   learn diff committed.json staging.learned --accept accepted.toml --format markdown -o comment.md
   learn diff docker-default.json nginx.learned")]
 pub struct DiffArgs {
-    /// A record, a seccomp profile in the OCI or in Docker's form, a list of capabilities, or a folder
+    /// A record, a seccomp profile in the OCI or in Docker's form, AppArmor profiles, a list of capabilities, or a folder
     /// with a record or profiles; `-` for standard input
     #[arg(value_name = "OLD")]
     old: PathBuf,

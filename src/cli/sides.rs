@@ -1,5 +1,6 @@
 //! What `learn diff` and `learn check` compare, by what is in the file.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -7,12 +8,17 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use bstr::ByteSlice;
 
+use super::apparmor::included_files;
 use super::folder::RECORD;
 use crate::diff::{Side, compare};
 use crate::infer::Needs;
+use crate::path::AbsPath;
+use crate::policy;
+use crate::policy::apparmor::text::{self, Document};
 use crate::policy::caps::Caps;
 use crate::policy::seccomp::{Derived, Host, Options, Seccomp};
 use crate::record::{Record, file};
+use crate::render::{Format, ProfileName, Templates};
 
 /// What was read.
 pub(super) enum Input {
@@ -28,6 +34,8 @@ pub(super) enum Policy {
     Seccomp(Seccomp),
     /// A list of capabilities.
     Caps(Caps),
+    /// AppArmor profiles.
+    AppArmor(Document),
 }
 
 impl Input {
@@ -45,6 +53,11 @@ impl Input {
             std::io::stdin().lock().read_to_end(&mut bytes).context("standard input")?;
         } else {
             bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        }
+        if is_apparmor(path, &bytes) {
+            let text = std::str::from_utf8(&bytes).with_context(|| format!("{}: no text", path.display()))?;
+            let document = text::parse(&path.display().to_string(), text, &included_files()?)?;
+            return Ok(Self::Policies(vec![Policy::AppArmor(document)]));
         }
         Self::parse(&bytes, host).with_context(|| path.display().to_string())
     }
@@ -108,12 +121,33 @@ impl Input {
     }
 }
 
-const UNKNOWN: &str = "neither a record, nor a seccomp profile, nor a list of capabilities";
+const UNKNOWN: &str = "neither a record, nor a seccomp or AppArmor profile, nor a list of capabilities";
+
+/// Whether a file holds AppArmor profiles: by its name, or by a line that opens one.
+fn is_apparmor(path: &Path, bytes: &[u8]) -> bool {
+    let opens = |line: &[u8]| {
+        let line = line.trim_ascii();
+        line.ends_with(b"{") && (line.starts_with(b"profile ") || line.starts_with(b"/") || line.starts_with(b"\""))
+    };
+    let named = path.extension().is_some_and(|extension| extension == "apparmor");
+    named || !bytes.trim_ascii_start().starts_with(b"{") && bytes.lines().any(opens)
+}
 
 /// Whether a file of a folder is one of the profiles that are written there.
 fn is_named_as_policy(file: &Path) -> bool {
     let name = file.file_name().unwrap_or_default().as_encoded_bytes();
     matches!(name, b"seccomp.json" | b"capabilities.txt" | b"capabilities.json")
+        || file.extension().is_some_and(|extension| extension == "apparmor")
+}
+
+/// The profile for these needs, written and read back: so both sides are what a text says.
+fn apparmor_of(needs: &Needs<'_>) -> Option<Document> {
+    let name = ProfileName::of(needs.origin.program.map(AbsPath::file_name));
+    let templates = Templates::new(BTreeMap::new()).ok()?;
+    let mut written = Vec::new();
+    let format = Format::named("apparmor")?;
+    format.render(needs.clone(), &policy::Options::default(), &name, &templates, &mut written).ok()?;
+    text::parse("profile", &String::from_utf8(written).ok()?, &included_files().ok()?).ok()
 }
 
 impl Policy {
@@ -122,6 +156,7 @@ impl Policy {
         match self {
             Self::Seccomp(_) => "seccomp profile",
             Self::Caps(_) => "list of capabilities",
+            Self::AppArmor(_) => "text of AppArmor profiles",
         }
     }
 
@@ -131,6 +166,7 @@ impl Policy {
         match self {
             Self::Seccomp(_) => vec![seccomp(&Options::default()), seccomp(&Options::exact())],
             Self::Caps(_) => vec![Self::Caps(Caps::new(needs))],
+            Self::AppArmor(_) => apparmor_of(needs).map(Self::AppArmor).into_iter().collect(),
         }
     }
 
@@ -139,6 +175,7 @@ impl Policy {
         match (old, new) {
             (Self::Seccomp(old), Self::Seccomp(new)) => Some(Side::of_seccomp(old, new)),
             (Self::Caps(old), Self::Caps(new)) => Some((Side::of_caps(old), Side::of_caps(new))),
+            (Self::AppArmor(old), Self::AppArmor(new)) => Some((Side::of_profiles(old), Side::of_profiles(new))),
             _ => None,
         }
     }

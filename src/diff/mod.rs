@@ -5,6 +5,7 @@
 //! changed its name; [`risk`] grades the rest; [`show`] writes it. Pure: opens no files, asks no clock.
 
 pub mod accept;
+mod apparmor;
 mod compare;
 mod grade;
 mod moves;

@@ -196,7 +196,7 @@ impl<'r> Side<'r> {
     }
 }
 
-const LETTERS: [(Permissions, &str); 7] = [
+pub(super) const LETTERS: [(Permissions, &str); 7] = [
     (Permissions::MAP, "map-exec"),
     (Permissions::READ, "read"),
     (Permissions::WRITE, "write"),

@@ -334,7 +334,7 @@ fn policies_compare_with_policies_and_records() {
     let (record, expected) = (sample.join("learned.json"), sample.join("expected"));
     let diff = |old: &Path, new: &Path| learn(["diff".as_ref(), old.as_os_str(), new.as_os_str()]);
     let (_fresh, folder) = fresh();
-    for policy in ["seccomp.json", "capabilities.txt", "capabilities.json"] {
+    for policy in ["seccomp.json", "nginx.apparmor", "capabilities.txt", "capabilities.json"] {
         fs::copy(expected.join(policy), folder.join(policy)).unwrap();
         let policy = expected.join(policy);
         for (old, new) in [(&record, &policy), (&policy, &record), (&policy, &policy), (&folder, &policy)] {
