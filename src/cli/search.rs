@@ -18,7 +18,7 @@ use crate::capture::Workload;
 use crate::capture::confine::Confinement;
 use crate::fact::Capability;
 use crate::infer::{self, Needs, Pattern, caps};
-use crate::policy::apparmor::{AppArmor, FileRule};
+use crate::policy::apparmor::{self, AppArmor, FileRule};
 use crate::policy::seccomp::Seccomp;
 use crate::record::Record;
 use crate::render::escape::{Escaped, Tail};
@@ -87,7 +87,7 @@ impl Policies {
         });
         let loaded = loaded.map(|path| Pattern::Literal(path.clone()));
         let loaded = loaded.map(|path| Escaped::pattern(&path, Tail::File).as_str().to_owned()).collect();
-        Self { calls: Seccomp::new(needs), files: AppArmor::new(needs), loaded }
+        Self { calls: Seccomp::new(needs), files: AppArmor::new(needs, &apparmor::Options::default()), loaded }
     }
 }
 
