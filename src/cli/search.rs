@@ -18,7 +18,7 @@ use crate::capture::Workload;
 use crate::capture::confine::Confinement;
 use crate::fact::Capability;
 use crate::infer::{self, Needs, Pattern, caps};
-use crate::policy::apparmor::{AppArmor, FileRule, Options};
+use crate::policy::apparmor::{self, AppArmor, FileRule};
 use crate::policy::seccomp::Seccomp;
 use crate::record::Record;
 use crate::render::escape::{Escaped, Tail};
@@ -87,7 +87,7 @@ impl Policies {
         });
         let loaded = loaded.map(|path| Pattern::Literal(path.clone()));
         let loaded = loaded.map(|path| Escaped::pattern(&path, Tail::File).as_str().to_owned()).collect();
-        Self { calls: Seccomp::new(needs), files: AppArmor::new(needs, &Options::default()), loaded }
+        Self { calls: Seccomp::new(needs), files: AppArmor::new(needs, &apparmor::Options::default()), loaded }
     }
 }
 
@@ -128,8 +128,8 @@ impl Search<'_> {
     /// What was learned, and in which groups it is tried to do without.
     fn learned(&self, record: &Record, policies: &Policies) -> (Vec<String>, Vec<Vec<String>>) {
         if self.goal == Goal::Calls {
-            let allowed = policies.calls.syscalls.iter().filter(|rule| rule.action.admits() == Some(true));
-            let names: BTreeSet<_> = allowed.flat_map(|rule| &rule.names).filter_map(Syscall::name).collect();
+            let rules = policies.calls.syscalls.iter();
+            let names: BTreeSet<_> = rules.flat_map(|rule| &rule.names).filter_map(Syscall::name).collect();
             let all: Vec<_> = names.into_iter().filter(|name| !ALWAYS.contains(name)).map(str::to_owned).collect();
             return (all.clone(), vec![all]);
         }
