@@ -13,8 +13,8 @@ pub struct AppArmorArgs {
     #[arg(long, help_heading = HEADING, value_name = "DEGREE", default_value = "safe", value_parser = one_of(&Globs::NAMES))]
     globs: Globs,
 
-    /// Tell in a comment for each file rule why it is there
-    #[arg(long, help_heading = HEADING)]
+    /// Tell in every profile who showed what it allows, in one line each
+    #[arg(long)]
     comments: bool,
 }
 

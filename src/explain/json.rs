@@ -114,6 +114,10 @@ impl Walk<'_> {
                 let kind = text.split(':').next().and_then(item::gap);
                 kind.map_or(Reading::Unknown, |kind| Reading::rule(Topic::Gap(kind)))
             }
+            "x-learn.why[]" => {
+                let call = text.split(':').next().unwrap_or_default();
+                Reading::Detail(vec![Topic::Syscall(Syscall::Named(call.into()), None)])
+            }
             "x-learn.gaps" => gaps(value),
             "x-learn.added[].calls[]" => Reading::rule(Topic::Member(Syscall::Named(text.into()), self.set())),
             "x-learn.added[].set" | "x-learn.added[].reason" => Reading::Fixed(self.set()),
@@ -121,7 +125,10 @@ impl Walk<'_> {
             "docker.drop" => Reading::fixed("of what Docker grants by default nothing here needs these"),
             "docker.add" => capabilities(value),
             "capabilities[].name" => self.kept(Reading::rule),
-            _ if ["].name", "].standing", "].more", "].reasons[]"].iter().any(|end| place.ends_with(end)) => {
+            _ if ["].name", "].standing", "].more", "].shown", "].reasons[]"]
+                .iter()
+                .any(|end| place.ends_with(end)) =>
+            {
                 self.kept(|topic| Reading::Detail(vec![topic]))
             }
             _ if place.starts_with("x-learn.") => Reading::fixed("where the profile comes from: it allows nothing"),

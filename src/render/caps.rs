@@ -3,12 +3,12 @@
 use serde::Serialize;
 
 use super::ProfileName;
-use super::context::{Header, Made, header};
+use super::context::{Header, Made, header, shown};
 use super::escape::Escaped;
 use crate::fact::{Capability, IdentityFact};
 use crate::infer::caps::{Reason, Standing};
 use crate::infer::ids::{Ids, Lower};
-use crate::infer::{CapabilityNeed, Needs};
+use crate::infer::{Because, CapabilityNeed, Needs};
 use crate::policy::caps::{Caps, DOCKER, granted};
 
 /// How many reasons of one capability are written out.
@@ -42,6 +42,8 @@ pub(super) struct CapsView {
 struct CapabilityView {
     name: Escaped,
     standing: Escaped,
+    /// Who showed it, in one line; at most one, and only when that was asked for.
+    shown: Vec<Escaped>,
     reasons: Vec<Escaped>,
     /// How many reasons more there are.
     more: usize,
@@ -64,6 +66,7 @@ impl CapsView {
         let view = |need: &CapabilityNeed<'_>| CapabilityView {
             name: Escaped::fixed(need.capability.name()),
             standing: Escaped::fixed(need.standing.name()),
+            shown: needs.options.comments.then(|| made(&shown(&because(need)))).into_iter().collect(),
             reasons: need.reasons.iter().take(REASONS).map(|one| made(&reason(one))).collect(),
             more: need.reasons.len().saturating_sub(REASONS),
         };
@@ -86,6 +89,12 @@ impl CapsView {
             users: users.iter().map(|line| made(line)).collect(),
         }
     }
+}
+
+/// Everybody who asked for it, but for those who did it in vain.
+fn because<'r>(need: &CapabilityNeed<'r>) -> Because<'r> {
+    let granted = need.reasons.iter().filter(|reason| reason.standing == need.standing);
+    granted.flat_map(|reason| reason.because.iter().copied()).collect()
 }
 
 fn short(capability: Capability) -> &'static str {

@@ -77,6 +77,9 @@ fn help_of_the_program() {
           --name <PROFILE>
               Name of the profile; by default that of the program
 
+          --comments
+              Tell in every profile who showed what it allows, in one line each
+
           --for <DURATION>
               End the workload after this time, such as 90s or 5m
 
@@ -163,9 +166,6 @@ fn help_of_the_program() {
               
               [default: safe]
 
-          --comments
-              Tell in a comment for each file rule why it is there
-
     Examples:
       learn -- nginx -g 'daemon off;'        learn until Ctrl-C; profiles are in ./nginx.learned/
       learn -o out --format seccomp,caps -- ./server --port 8080
@@ -209,6 +209,9 @@ fn help_of_render() {
 
           --name <PROFILE>
               Name of the profile; by default that of the program
+
+          --comments
+              Tell in every profile who showed what it allows, in one line each
 
       -v, --verbose...
               Say more on standard error; -vv says everything
@@ -265,9 +268,6 @@ fn help_of_render() {
               - wide: also homes, architectures, library versions and directories read as a whole
               
               [default: safe]
-
-          --comments
-              Tell in a comment for each file rule why it is there
 
     Examples:
       learn render nginx.learned/learned.json
