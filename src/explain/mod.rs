@@ -317,5 +317,5 @@ fn read(text: &str) -> Vec<(&str, Reading)> {
     if text.contains("\n# Capabilities to keep\n") {
         return list::read(text);
     }
-    text.lines().map(|line| (line, apparmor::line(line))).collect()
+    apparmor::read(text)
 }

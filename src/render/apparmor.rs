@@ -1,12 +1,12 @@
 //! What `apparmor.hbs` sees.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::ProfileName;
-use super::context::{Header, header};
+use super::context::{Header, header, shown};
 use super::escape::{Escaped, Lines, Tail};
 use crate::fact::MountOperation;
 use crate::infer::{FileNeed, Needs, Pattern};
@@ -61,19 +61,18 @@ fn evidence(needs: &Needs<'_>) -> Evidence {
 
 /// `stands for 4 paths: /tmp/a1 …; beyond them 6 free characters; used by /bin/a`
 fn why(need: &FileNeed<'_>, needs: &Needs<'_>) -> String {
-    let users = need.because.iter().map(|cause| cause.subject.to_string()).collect::<BTreeSet<_>>();
-    let used = format!("used by {}", users.into_iter().collect::<Vec<_>>().join(", "));
+    let used = format!("used {}", shown(&need.because));
     let Some(literals) = needs.literals.get(&need.pattern) else {
         return used;
     };
-    let shown = literals.iter().take(LITERALS).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let listed = literals.iter().take(LITERALS).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let more = if literals.len() > LITERALS { ", …" } else { "" };
     let beyond = match need.pattern.leeway() {
         leeway if leeway.is_empty() => "nothing".to_owned(),
         leeway => leeway,
     };
     let paths = if literals.len() == 1 { "path" } else { "paths" };
-    format!("stands for {} {paths}: {shown}{more}; beyond: {beyond}; {used}", literals.len())
+    format!("stands for {} {paths}: {listed}{more}; beyond: {beyond}; {used}", literals.len())
 }
 
 fn sections(policy: &AppArmor, evidence: &Evidence) -> Vec<Section> {
