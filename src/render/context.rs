@@ -48,9 +48,9 @@ const NAMED: usize = 3;
 
 /// Who showed a need, when and how often, in one line: `by /bin/a, /bin/b and 2 more, from … to …, in 3 runs`.
 pub(super) fn shown(because: &[Cause<'_>]) -> String {
-    let names: BTreeSet<_> = because.iter().map(|cause| cause.subject).collect();
-    let named = names.iter().take(NAMED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let more = names.len().saturating_sub(NAMED);
+    let executables: BTreeSet<_> = because.iter().map(|cause| cause.subject).collect();
+    let named = executables.iter().take(NAMED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let more = executables.len().saturating_sub(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let first = because.iter().map(|cause| cause.seen.first_ms).min().map(date).unwrap_or_default();
     let last = because.iter().map(|cause| cause.seen.last_ms).max().map(date).unwrap_or_default();
