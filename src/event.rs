@@ -247,6 +247,12 @@ pub trait TaskView {
     /// `EBADF` when it is not open.
     fn descriptor(&self, fd: i32) -> io::Result<Descriptor>;
 
+    /// The numbers of its open descriptors (`/proc/TID/fd`).
+    ///
+    /// # Errors
+    /// As `readdir(3)`.
+    fn descriptors(&self) -> io::Result<Vec<i32>>;
+
     /// The socket behind a descriptor (a duplicate from `pidfd_getfd(2)`, asked with `getsockopt(2)`).
     ///
     /// # Errors

@@ -101,12 +101,16 @@ bitflags! {
         const STAT = 1 << 18;
         /// Connected to, as a Unix socket.
         const CONNECT = 1 << 19;
+        /// Open for reading when the program began to run: another program had opened it.
+        const INHERIT_READ = 1 << 20;
+        /// Open for writing when the program began to run.
+        const INHERIT_WRITE = 1 << 21;
     }
 }
 
 impl Access {
     /// Field-standard names, in the order of the bits; used in records and messages.
-    pub const NAMES: [(Self, &'static str); 20] = [
+    pub const NAMES: [(Self, &'static str); 22] = [
         (Self::READ, "read"),
         (Self::WRITE, "write"),
         (Self::APPEND, "append"),
@@ -127,6 +131,8 @@ impl Access {
         (Self::GETXATTR, "getxattr"),
         (Self::STAT, "stat"),
         (Self::CONNECT, "connect"),
+        (Self::INHERIT_READ, "inherit-read"),
+        (Self::INHERIT_WRITE, "inherit-write"),
     ];
 
     /// The access with this name.
@@ -216,6 +222,8 @@ pub enum NetworkOperation {
     Accept,
     /// `sendto(2)` and the like with an address.
     Send,
+    /// Open when the program began to run: another program had made it.
+    Inherit,
 }
 
 /// One end of a connection.

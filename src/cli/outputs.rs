@@ -69,9 +69,9 @@ impl Outputs {
         Ok(Self {
             formats: FORMATS.iter().filter(wanted).collect(),
             templates,
-            name: args.name.clone(),
-            generality: args.apparmor.options(),
-            options: policy::Options { seccomp: args.seccomp.options()? },
+            name: args.apparmor.container().or(args.name.as_ref()).cloned(),
+            generality: args.apparmor.needs(),
+            options: policy::Options { seccomp: args.seccomp.options()?, apparmor: args.apparmor.options()? },
         })
     }
 

@@ -3,8 +3,8 @@
 use super::access;
 use super::scene::{At, Decode, Kept, Scene};
 use super::standing::Standing;
-use crate::event::{Credentials, Inode, Outcome, Resolved, TaskView};
-use crate::fact::{Access, ExecutionFact, Fact, FileFact, Gap, GapKind};
+use crate::event::{Credentials, Inode, Outcome, Resolved, Target, TaskView};
+use crate::fact::{Access, Endpoint, ExecutionFact, Fact, FileFact, Gap, GapKind, NetworkFact, NetworkOperation};
 use crate::path::{AbsPath, to_text};
 
 /// The longest command line that is kept, in bytes.
@@ -66,10 +66,14 @@ impl Executed {
         let script = asked.filter(|spot| spot.path != program);
         let inode = asked.filter(|_| script.is_none()).and_then(|spot| spot.inode).or(mapped);
 
-        let mut executor = vec![used(&program, inode, before, Access::EXEC)];
+        // Only the file that was asked for is asked about (`apparmor_bprm_creds_for_exec()`); a script's interpreter is
+        // mapped and its script read under the rules that hold afterwards.
+        let mut executor = match script {
+            Some(script) => vec![used(&script.path, script.inode, before, Access::EXEC)],
+            None => vec![used(&program, inode, before, Access::EXEC)],
+        };
         let mut started = vec![used(&program, inode, after, Access::READ | Access::MAP_EXEC)];
         for script in script.iter().flat_map(|script| scripts(view, script, &program)) {
-            executor.push(used(&script.path, script.inode, before, Access::EXEC));
             started.push(used(&script.path, script.inode, after, Access::READ));
         }
         if let Some(loader) = loader {
@@ -93,6 +97,51 @@ fn scripts(view: &dyn TaskView, first: &Resolved, program: &AbsPath) -> Vec<Reso
     const DEPTH: usize = 5;
     let next = |script: &Resolved| view.interpreter(&script.path).ok().filter(|found| found.path != *program);
     std::iter::successors(Some(first.clone()), next).take(DEPTH).collect()
+}
+
+/// What a program that another one executed has open from its first instruction on. A change of the AppArmor profile
+/// makes the kernel ask for each of these (`aa_inherit_files()`).
+pub(super) fn inherited(view: &dyn TaskView, standing: &mut Standing) -> Vec<Fact> {
+    let who = standing.credentials(view);
+    let who = who.as_deref();
+    let facts = view.descriptors().unwrap_or_default().into_iter().filter_map(|fd| {
+        let descriptor = view.descriptor(fd).ok()?;
+        match descriptor.target {
+            Target::Path(path) | Target::Deleted(path) => {
+                let access = open_for(view, fd)?;
+                let directory = descriptor.inode.mode & libc::S_IFMT == libc::S_IFDIR;
+                let owner = who.is_some_and(|who| who.fsuid() == descriptor.inode.uid);
+                Some(Fact::File(FileFact { path, access, owner, directory }))
+            }
+            Target::Nameless(name) if name.starts_with("socket:") => {
+                let socket = view.socket(fd).ok()?;
+                Some(Fact::Network(NetworkFact {
+                    family: socket.family,
+                    kind: socket.kind,
+                    protocol: socket.protocol,
+                    operation: NetworkOperation::Inherit,
+                    local: Endpoint::None,
+                    remote: Endpoint::None,
+                }))
+            }
+            Target::Nameless(_) => None,
+        }
+    });
+    facts.collect()
+}
+
+/// What an open file may be used for (`/proc/PID/fdinfo`, see `proc(5)`); `None` when for neither, as with `O_PATH`.
+fn open_for(view: &dyn TaskView, fd: i32) -> Option<Access> {
+    let text = view.proc(&format!("self/fdinfo/{fd}")).ok()?;
+    let flags = text.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"flags:"))?;
+    let flags = i32::from_str_radix(std::str::from_utf8(flags).ok()?.trim(), 8).ok()?;
+    match flags & libc::O_ACCMODE {
+        _ if flags & libc::O_PATH != 0 => None,
+        libc::O_RDONLY => Some(Access::INHERIT_READ),
+        libc::O_WRONLY => Some(Access::INHERIT_WRITE),
+        libc::O_RDWR => Some(Access::INHERIT_READ | Access::INHERIT_WRITE),
+        _ => None,
+    }
 }
 
 fn used(path: &AbsPath, inode: Option<Inode>, who: Option<&Credentials>, access: Access) -> Fact {
@@ -242,7 +291,7 @@ mod tests {
         let mut bench = Bench::new(Abi::X86_64);
         bench.view.file("/srv/script", PROGRAM, (0, 0));
         execute(&mut bench, "script", Bench::TID, Bench::TID, "/bin/sh");
-        assert_eq!(uses(&bench, "/bin/prog"), ["/bin/sh: exec", "/srv/script: exec"]);
+        assert_eq!(uses(&bench, "/bin/prog"), ["/srv/script: exec"], "the kernel does not ask about the interpreter");
         assert_eq!(
             uses(&bench, "/bin/sh"),
             ["/bin/sh: read map-exec", "/srv/script: read", "/lib/ld.so: read map-exec"]
@@ -253,6 +302,23 @@ mod tests {
         let log = bench.decoder.recorder();
         assert_eq!(log.counts.get(&(path("/bin/prog"), Abi::X86_64, "execve".to_owned())), Some(&1));
         assert_eq!(log.invoked.last().unwrap().1, [path("/bin/prog")]);
+    }
+
+    #[test]
+    fn open_files_are_inherited() {
+        let mut bench = Bench::new(Abi::X86_64);
+        for name in ["/srv/out", "/srv/both", "/srv/path"] {
+            bench.view.file(name, libc::S_IFREG | 0o644, (0, 0));
+        }
+        bench.view.file("/srv/next", PROGRAM, (0, 0));
+        for (fd, name, flags) in [(1, "/srv/out", "0102001"), (3, "/srv/both", "02"), (4, "/srv/path", "010000000")] {
+            bench.view.open(fd, name);
+            let info = format!("pos:\t0\nflags:\t{flags}\nmnt_id:\t29\n").into_bytes();
+            bench.view.proc.borrow_mut().insert(format!("self/fdinfo/{fd}"), info);
+        }
+        execute(&mut bench, "next", Bench::TID, Bench::TID, "/srv/next");
+        let inherited = uses(&bench, "/srv/next").split_off(2);
+        assert_eq!(inherited, ["/srv/out: inherit-write", "/srv/both: inherit-read inherit-write"]);
     }
 
     #[test]

@@ -190,6 +190,11 @@ impl TaskView for FakeView {
         self.descriptors.borrow().get(&fd).cloned().map_or_else(|| error(libc::EBADF), Ok)
     }
 
+    fn descriptors(&self) -> io::Result<Vec<i32>> {
+        self.asked();
+        Ok(self.descriptors.borrow().keys().chain(self.sockets.borrow().keys()).copied().collect())
+    }
+
     fn socket(&self, fd: i32) -> io::Result<SocketInfo> {
         self.asked();
         self.sockets.borrow().get(&fd).cloned().map_or_else(|| error(libc::ENOTSOCK), Ok)

@@ -347,7 +347,11 @@ impl<R: Recorder> Sink for Decoder<R> {
         let asked = if let Some(Kept::Program(spot)) = asked { Some(spot) } else { None };
         let executed = Executed::look(view, asked.as_deref(), &mut task.standing);
         let program = executed.as_ref().map(|executed| executed.program.clone());
-        if let Some(executed) = executed {
+        if let Some(mut executed) = executed {
+            // What the workload itself was given is the doing of who started it.
+            if task.subject.is_some() {
+                executed.started.extend(exec::inherited(view, &mut task.standing));
+            }
             self.run(&mut task, executed);
         }
         self.workload.processes.process(tid, program);

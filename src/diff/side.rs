@@ -134,13 +134,13 @@ impl<'r> Side<'r> {
             for signal in all {
                 for (has, way) in [(rule.send, "to"), (rule.receive, "from")] {
                     if has {
-                        side.add(Kind::Signal, signal, format!("{way} {}", peer(rule.peer)), &[]);
+                        side.add(Kind::Signal, signal, format!("{way} {}", peer(&rule.peer)), &[]);
                     }
                 }
             }
         }
         for rule in &policy.traces {
-            side.add(Kind::Ptrace, if rule.read_only { "read" } else { "trace" }, peer(rule.peer), &[]);
+            side.add(Kind::Ptrace, if rule.read_only { "read" } else { "trace" }, peer(&rule.peer), &[]);
         }
         for rule in &policy.mounts {
             let (name, part) = mount(rule);
@@ -206,11 +206,15 @@ const LETTERS: [(Permissions, &str); 7] = [
     (Permissions::EXECUTE, "exec"),
 ];
 
-const fn peer(peer: Peer) -> &'static str {
+fn peer(peer: &Peer) -> String {
     match peer {
-        Peer::Own => "itself",
-        Peer::Unconfined => "unconfined",
-        Peer::Anybody => "anybody",
+        Peer::Own => "itself".to_owned(),
+        Peer::Unconfined => "unconfined".to_owned(),
+        Peer::Anybody => "anybody".to_owned(),
+        Peer::Main => "the main program".to_owned(),
+        Peer::Program(name) => name.to_string(),
+        Peer::Workload => "the workload".to_owned(),
+        Peer::Engine => "the container engine".to_owned(),
     }
 }
 
@@ -222,7 +226,11 @@ fn mount(rule: &MountRule) -> (String, String) {
         MountOperation::PivotRoot => "pivot_root",
     };
     let source = rule.source.as_deref().map(to_text).unwrap_or_default();
-    let how = format!("type {} of {source} {}", rule.filesystem.as_deref().unwrap_or("any"), rule.options.join(","));
+    let how = format!(
+        "type {} of {source} {}",
+        rule.filesystem.as_deref().map_or_else(|| "any".to_owned(), to_text),
+        rule.options.join(",")
+    );
     (format!("{operation} on {}", rule.target), how)
 }
 

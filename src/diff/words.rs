@@ -21,11 +21,12 @@ pub(crate) fn network(fact: &NetworkFact) -> (String, String) {
         NetworkOperation::Listen => "listen",
         NetworkOperation::Accept => "accept",
         NetworkOperation::Send => "send",
+        NetworkOperation::Inherit => "inherit",
     };
     let kind = names::socket_type(fact.kind).map_or_else(|| format!("type-{}", fact.kind), str::to_owned);
     let address = match fact.operation {
         NetworkOperation::Bind | NetworkOperation::Listen => &fact.local,
-        NetworkOperation::Create | NetworkOperation::Pair => &Endpoint::None,
+        NetworkOperation::Create | NetworkOperation::Pair | NetworkOperation::Inherit => &Endpoint::None,
         NetworkOperation::Connect | NetworkOperation::Accept | NetworkOperation::Send => &fact.remote,
     };
     (format!("{operation} {} {kind}", family(fact.family)), endpoint(address))

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use nix::errno::Errno;
 
-use super::{Because, Cause};
+use super::{Because, Cause, Subjects};
 use crate::abi::Syscall;
 use crate::fact::{Capability, Check, Operation};
 use crate::record::{Outcomes, Record};
@@ -106,8 +106,13 @@ impl<'c> Question<'c> {
 /// Every capability that `record` gives a reason for.
 #[must_use]
 pub fn needs(record: &Record) -> Vec<CapabilityNeed<'_>> {
+    of_subjects(&record.subjects.iter().collect::<Vec<_>>())
+}
+
+/// The same of some executables alone.
+pub(super) fn of_subjects<'r>(subjects: &Subjects<'r>) -> Vec<CapabilityNeed<'r>> {
     let mut found = BTreeMap::<(Capability, Standing, &Check, Option<String>), Because<'_>>::new();
-    for (subject, seen_of) in &record.subjects {
+    for &(subject, seen_of) in subjects {
         for (check, usage) in &seen_of.checks {
             if let Some(Judgement { capability, standing, doubt }) = judge(check, &usage.outcomes) {
                 let because = found.entry((capability, standing, check, doubt)).or_default();

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::globs::{Generaliser, Globs, Pattern};
-use super::{Because, Cause, outcome};
+use super::globs::{Generaliser, Pattern};
+use super::{Because, Cause, Subjects, outcome};
 use crate::fact::{Access, IdentityFact};
 use crate::path::AbsPath;
 use crate::record::{FileUse, Record};
@@ -23,16 +23,32 @@ pub struct FileNeed<'r> {
     pub because: Because<'r>,
 }
 
+impl FileNeed<'_> {
+    /// Counts what was handed on to it as used by itself.
+    pub(super) fn take_over(&mut self) {
+        for (handed_on, used) in [(Access::INHERIT_READ, Access::READ), (Access::INHERIT_WRITE, Access::WRITE)] {
+            for set in [&mut self.access, &mut self.foreign] {
+                if set.contains(handed_on) {
+                    *set |= used;
+                }
+            }
+        }
+    }
+}
+
 type Literals<'r> = BTreeMap<Pattern, BTreeSet<&'r AbsPath>>;
 
-/// Every file need of `record`, sorted by pattern and kind, with the literals behind general patterns.
-pub(super) fn needs(record: &Record, globs: Globs) -> (Vec<FileNeed<'_>>, Literals<'_>) {
-    let sizes = record.subjects.values().map(|subject| subject.files.len() + 2 * subject.executions.len());
+/// Every file need of `subjects`, sorted by pattern and kind, with the literals behind general patterns.
+pub(super) fn needs<'r>(
+    record: &'r Record,
+    generaliser: &Generaliser<'r>,
+    subjects: &Subjects<'r>,
+) -> (Vec<FileNeed<'r>>, Literals<'r>) {
+    let sizes = subjects.iter().map(|(_, subject)| subject.files.len() + subject.executions.len());
     let mut needs = Vec::with_capacity(sizes.sum());
     let mut literals = Literals::new();
     let users = changes_user(record);
-    let generaliser = Generaliser::new(record, globs);
-    for (name, subject) in &record.subjects {
+    for &(name, subject) in subjects {
         let mut add = |path, directory, (access, foreign): (Access, Access), seen| {
             let pattern = generaliser.pattern(path, foreign.is_empty());
             if matches!(pattern, Pattern::General(_)) {
@@ -48,10 +64,8 @@ pub(super) fn needs(record: &Record, globs: Globs) -> (Vec<FileNeed<'_>>, Litera
             }
         }
         for (execution, usage) in subject.executions.iter().filter(|(_, usage)| outcome::other(&usage.outcomes)) {
-            for path in [&execution.file, &execution.program] {
-                if !executed(record, path) {
-                    add(path, false, (Access::EXEC, Access::EXEC), &usage.seen);
-                }
+            if !executed(subjects, &execution.file) {
+                add(&execution.file, false, (Access::EXEC, Access::EXEC), &usage.seen);
             }
         }
     }
@@ -76,8 +90,8 @@ fn changes_user(record: &Record) -> bool {
 }
 
 /// Whether a file fact tells already that `path` is executed, and by whose owner.
-fn executed(record: &Record, path: &AbsPath) -> bool {
-    let used = record.subjects.values().filter_map(|subject| subject.files.get(path));
+fn executed(subjects: &Subjects<'_>, path: &AbsPath) -> bool {
+    let used = subjects.iter().filter_map(|(_, subject)| subject.files.get(path));
     used.into_iter().any(|used| !used.directory && used.ok.contains(Access::EXEC))
 }
 

@@ -43,10 +43,11 @@ pub struct Lower {
 
 /// Who the workload of `record` is, which needs `capabilities`.
 pub(super) fn ids<'r>(record: &'r Record, capabilities: &[CapabilityNeed<'r>]) -> Ids<'r> {
+    let subjects: Vec<_> = record.subjects.iter().collect();
     let starts: BTreeSet<_> = record.runs.values().map(|run| run.uid).collect();
     let becomes: BTreeSet<IdentityFact> =
-        gather(record, |subject| &subject.identities, outcome::other).into_keys().copied().collect();
-    let executions = gather(record, |subject| &subject.executions, outcome::other);
+        gather(&subjects, |subject| &subject.identities, outcome::other).into_keys().copied().collect();
+    let executions = gather(&subjects, |subject| &subject.executions, outcome::other);
     let privileged = executions.into_iter().filter(|(execution, _)| execution.privileged).collect();
     let lower = lower_user(&starts, &becomes).map(|user| lower(record, user, capabilities));
     Ids { starts, becomes, privileged, lower }

@@ -14,6 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use smallvec::SmallVec;
 
+use globs::Generaliser;
+
 use crate::abi::{Abi, Syscall};
 use crate::fact::{
     ExecutionFact, Gap, IdentityFact, LimitFact, MountFact, NamespaceFact, NetworkFact, SignalFact, TraceFact,
@@ -25,13 +27,15 @@ pub use caps::CapabilityNeed;
 pub use files::FileNeed;
 pub use globs::{Globs, Pattern};
 
-/// How far needs reach beyond what was observed, and what else is asked of profiles.
+/// How far needs reach beyond what was observed, and what else is asked of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// Generalisation of paths.
     pub globs: Globs,
     /// Whether profiles tell for each file rule why it is there.
     pub comments: bool,
+    /// Whether the part of each program is told as well ([`Needs::shares`]).
+    pub shares: bool,
 }
 
 /// Why a need is there: the executables that showed it, with when and in which runs.
@@ -79,6 +83,19 @@ pub struct Needs<'r> {
     pub limits: BTreeMap<&'r LimitFact, Because<'r>>,
     /// Tasks traced.
     pub traces: BTreeMap<&'r TraceFact, Because<'r>>,
+    /// The parts of all this that single programs need, when each is to have a profile of its own.
+    pub shares: Vec<Share<'r>>,
+}
+
+/// What one program needs, or several whose names differ from run to run.
+#[derive(Clone, Debug)]
+pub struct Share<'r> {
+    /// Which executables.
+    pub programs: BTreeSet<&'r AbsPath>,
+    /// Whether the workload was started as one of them.
+    pub started: bool,
+    /// Their needs, what they were handed on by the program that executed them among them.
+    pub needs: Needs<'r>,
 }
 
 /// Where needs come from, for the header of every output.
@@ -96,27 +113,81 @@ pub struct Origin<'r> {
     pub gaps: &'r BTreeSet<Gap>,
 }
 
+/// The executables that are looked at, with what was seen of each.
+type Subjects<'r> = [(&'r AbsPath, &'r Subject)];
+
 /// What `record` needs.
 #[must_use]
 pub fn infer<'r>(record: &'r Record, options: &Options) -> Needs<'r> {
-    let (files, literals) = files::needs(record, options.globs);
-    let capabilities = caps::needs(record);
+    let generaliser = Generaliser::new(record, options.globs);
+    let all: Vec<_> = record.subjects.iter().collect();
+    let mut needs = of_subjects(record, *options, &generaliser, &all);
+    if options.shares {
+        needs.shares = shares(record, *options, &generaliser, &all);
+    }
+    needs
+}
+
+/// One share for each program, and for each pattern of programs.
+fn shares<'r>(
+    record: &'r Record,
+    options: Options,
+    generaliser: &Generaliser<'r>,
+    all: &Subjects<'r>,
+) -> Vec<Share<'r>> {
+    let mut groups = BTreeMap::<Pattern, Vec<(&AbsPath, &Subject)>>::new();
+    for &(path, subject) in all {
+        groups.entry(generaliser.pattern(path, false)).or_default().push((path, subject));
+    }
+    let started = started(record);
+    let share = |subjects: Vec<(&'r AbsPath, &'r Subject)>| {
+        let mut needs = of_subjects(record, options, generaliser, &subjects);
+        let programs: BTreeSet<_> = subjects.iter().map(|(path, _)| *path).collect();
+        let started = started.is_some_and(|started| programs.contains(started));
+        // What the workload was started with is not what it needs.
+        if !started {
+            needs.files.iter_mut().for_each(FileNeed::take_over);
+        }
+        Share { programs, started, needs }
+    };
+    groups.into_values().map(share).collect()
+}
+
+/// The executable that the workload began as: of a script its interpreter.
+fn started(record: &Record) -> Option<&AbsPath> {
+    let program = record.program.as_ref()?;
+    if record.subjects.contains_key(program) {
+        return Some(program);
+    }
+    let mut executions = record.subjects.values().flat_map(|subject| subject.executions.keys());
+    executions.find(|execution| execution.file == *program).map(|execution| &execution.program)
+}
+
+fn of_subjects<'r>(
+    record: &'r Record,
+    options: Options,
+    generaliser: &Generaliser<'r>,
+    subjects: &Subjects<'r>,
+) -> Needs<'r> {
+    let (files, literals) = files::needs(record, generaliser, subjects);
+    let capabilities = caps::of_subjects(subjects);
     Needs {
         origin: origin(record),
-        options: *options,
-        syscalls: syscalls(record),
+        options,
+        syscalls: syscalls(subjects),
         files,
         literals,
-        network: gather(record, |subject| &subject.network, outcome::network),
-        executions: gather(record, |subject| &subject.executions, outcome::other),
+        network: gather(subjects, |subject| &subject.network, outcome::network),
+        executions: gather(subjects, |subject| &subject.executions, outcome::other),
         ids: ids::ids(record, &capabilities),
         capabilities,
-        signals: gather(record, |subject| &subject.signals, outcome::other),
-        namespaces: gather(record, |subject| &subject.namespaces, outcome::other),
-        mounts: gather(record, |subject| &subject.mounts, outcome::other),
-        identities: gather(record, |subject| &subject.identities, outcome::other),
-        limits: gather(record, |subject| &subject.limits, outcome::other),
-        traces: gather(record, |subject| &subject.traces, outcome::other),
+        signals: gather(subjects, |subject| &subject.signals, outcome::other),
+        namespaces: gather(subjects, |subject| &subject.namespaces, outcome::other),
+        mounts: gather(subjects, |subject| &subject.mounts, outcome::other),
+        identities: gather(subjects, |subject| &subject.identities, outcome::other),
+        limits: gather(subjects, |subject| &subject.limits, outcome::other),
+        traces: gather(subjects, |subject| &subject.traces, outcome::other),
+        shares: Vec::new(),
     }
 }
 
@@ -132,9 +203,9 @@ fn origin(record: &Record) -> Origin<'_> {
     }
 }
 
-fn syscalls(record: &Record) -> BTreeMap<Abi, BTreeMap<&Syscall, Because<'_>>> {
+fn syscalls<'r>(subjects: &Subjects<'r>) -> BTreeMap<Abi, BTreeMap<&'r Syscall, Because<'r>>> {
     let mut needs = BTreeMap::<Abi, BTreeMap<&Syscall, Because<'_>>>::new();
-    for (subject, seen_of) in &record.subjects {
+    for &(subject, seen_of) in subjects {
         for (&abi, calls) in &seen_of.syscalls {
             let needs = needs.entry(abi).or_default();
             for (call, used) in calls {
@@ -145,14 +216,14 @@ fn syscalls(record: &Record) -> BTreeMap<Abi, BTreeMap<&Syscall, Because<'_>>> {
     needs
 }
 
-/// The keys of one small set of all subjects whose outcomes show a need.
-fn gather<K: Ord>(
-    record: &Record,
+/// The keys of one small set of the subjects whose outcomes show a need.
+fn gather<'r, K: Ord>(
+    subjects: &Subjects<'r>,
     set: fn(&Subject) -> &BTreeMap<K, Usage>,
     needed: fn(&Outcomes) -> bool,
-) -> BTreeMap<&K, Because<'_>> {
+) -> BTreeMap<&'r K, Because<'r>> {
     let mut needs = BTreeMap::<&K, Because<'_>>::new();
-    for (subject, seen_of) in &record.subjects {
+    for &(subject, seen_of) in subjects {
         for (key, usage) in set(seen_of).iter().filter(|(_, usage)| needed(&usage.outcomes)) {
             needs.entry(key).or_default().push(Cause { subject, seen: &usage.seen });
         }

@@ -275,6 +275,7 @@ pub fn file(path: &str, access: &str) -> Grade {
         "map-exec" => (Level::Medium, "runs code of another file"),
         "read" if disk() => (Level::Critical, "reads every file of the machine"),
         "read" if secret(path) => (Level::High, "may hold secrets"),
+        "inherit-read" | "inherit-write" => (Level::Low, "handed on by the program that opened it"),
         "read" | "list" | "stat" | "getxattr" | "lock" => (Level::Low, "looks without changing"),
         _ if below(path, HARMLESS) => (Level::Low, "a device without power"),
         _ if disk() || reaches(path, SYSTEM) || reaches(path, MACHINE) => {

@@ -17,13 +17,15 @@ use crate::fact::{Fact, Gap};
 pub struct Options {
     /// Of the seccomp profile.
     pub seccomp: seccomp::Options,
+    /// Of the AppArmor profile.
+    pub apparmor: apparmor::Options,
 }
 
 impl Options {
     /// For exactly what was seen.
     #[must_use]
-    pub const fn exact() -> Self {
-        Self { seccomp: seccomp::Options::exact() }
+    pub fn exact() -> Self {
+        Self { seccomp: seccomp::Options::exact(), ..Self::default() }
     }
 }
 

@@ -10,15 +10,35 @@ use super::context::{Header, header, shown};
 use super::escape::{Escaped, Lines, Tail};
 use crate::fact::MountOperation;
 use crate::infer::{FileNeed, Needs, Pattern};
-use crate::policy::apparmor::{AppArmor, FileRule, MountRule, Peer, Permissions, SignalRule, TraceRule};
+use crate::path::AbsPath;
+use crate::policy::apparmor::{
+    AppArmor, Exec, FileRule, Included, MountRule, Options, Peer, Permissions, PolicyAbi, SignalRule, TraceRule,
+    Transition,
+};
 
-/// What `apparmor.hbs` sees, but for its sections.
+/// What `apparmor.hbs` sees, but for the rules, which are moved into it, since there may be a million.
 #[derive(Serialize)]
 struct AppArmorView {
     origin: Header,
-    name: Escaped,
-    attachment: Option<Escaped>,
+    abi: Escaped,
+    /// Whether nothing is included.
+    alone: bool,
 }
+
+/// The names that a profile and its rules are written with.
+struct Names<'p> {
+    /// That of the main profile.
+    main: &'p ProfileName,
+    exec: Exec,
+    abi: PolicyAbi,
+    /// Whether it is the main one that is written.
+    of_main: bool,
+}
+
+/// What rules stand behind: more of it within a nested profile.
+type Indent = &'static str;
+const INDENT: Indent = "  ";
+const NESTED: Indent = "    ";
 
 /// Rules of one kind: blocks of lines, each line indented and ended.
 struct Section {
@@ -26,26 +46,58 @@ struct Section {
     rules: Vec<Escaped>,
 }
 
-/// What `apparmor.hbs` sees. Rules are moved into it, since there may be a million.
-pub(super) fn view(needs: Needs<'_>, name: &ProfileName) -> serde_json::Result<Value> {
-    let policy = AppArmor::new(&needs);
-    let attachment = policy.attachment.clone().map(Pattern::Literal);
+/// What `apparmor.hbs` sees.
+pub(super) fn view(needs: Needs<'_>, name: &ProfileName, options: &Options) -> serde_json::Result<Value> {
+    let policy = AppArmor::new(&needs, options);
+    let names = Names { main: name, exec: policy.exec, abi: options.abi, of_main: true };
     let mut view = serde_json::to_value(AppArmorView {
         origin: header(&needs, &policy, Escaped::line, &[]),
-        name: Escaped::word(name.as_str()),
-        attachment: attachment.map(|path| Escaped::pattern(&path, Tail::File)),
+        abi: Escaped::fixed(options.abi.name()),
+        alone: policy.includes.is_empty() && policy.programs.iter().all(|(_, program)| program.includes.is_empty()),
     })?;
-    let evidence = evidence(&needs);
+    let nested = policy.exec == Exec::Child;
+    let of_programs = policy.programs.iter().map(|(_, program)| evidence(&needs, program.program.as_ref()));
+    let (of_main, of_programs) = (evidence(&needs, None), of_programs.collect::<Vec<_>>());
     drop(needs);
-    let filled = sections(&policy, &evidence).into_iter().filter(|section| !section.rules.is_empty());
-    let sections = filled.map(|Section { title, rules }| {
-        let rules = rules.into_iter().map(Value::from).collect();
-        Value::Object([("title".to_owned(), title.into()), ("rules".to_owned(), rules)].into_iter().collect())
+    let main = profile(&names, &policy, Escaped::word(name.as_str()), INDENT, &of_main);
+    let names = Names { of_main: false, ..names };
+    let others = policy.programs.iter().zip(of_programs).map(|((short, program), evidence)| {
+        let (name, indent) =
+            if nested { (Escaped::word(short), NESTED) } else { (Escaped::word(&names.program(short)), INDENT) };
+        profile(&names, program, name, indent, &evidence)
     });
+    let others: Value = others.collect();
     if let Some(fields) = view.as_object_mut() {
-        fields.insert("sections".to_owned(), sections.collect());
+        fields.insert("profile".to_owned(), main);
+        fields.insert(if nested { "children" } else { "separate" }.to_owned(), others);
+        fields.insert(if nested { "separate" } else { "children" }.to_owned(), Value::Array(Vec::new()));
     }
     Ok(view)
+}
+
+fn profile(names: &Names<'_>, policy: &AppArmor, name: Escaped, indent: Indent, evidence: &Evidence) -> Value {
+    let filled = sections(names, policy, indent, evidence).into_iter().filter(|section| !section.rules.is_empty());
+    let sections = filled.map(|Section { title, rules }| {
+        let rules: Value = rules.into_iter().map(Value::from).collect();
+        object([("title", title.into()), ("indent", indent.into()), ("rules", rules)])
+    });
+    let program = policy.program.clone().map(Pattern::Literal);
+    let program = program.map_or(Value::Null, |path| Escaped::pattern(&path, Tail::File).into());
+    let flags = policy.container.then(|| Escaped::fixed("attach_disconnected,mediate_deleted").into());
+    let flags = flags.unwrap_or(Value::Null);
+    object([("name", name.into()), ("program", program), ("flags", flags), ("sections", sections.collect())])
+}
+
+fn object(fields: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
+    Value::Object(fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}
+
+impl Names<'_> {
+    /// The full name of the profile for a program of the workload.
+    fn program(&self, short: &str) -> String {
+        let between = if self.exec == Exec::Child { "//" } else { "." };
+        format!("{}{between}{short}", self.main)
+    }
 }
 
 /// Of each file rule, why it is there. Empty unless it was asked for.
@@ -54,7 +106,13 @@ type Evidence = BTreeMap<(Pattern, bool), String>;
 /// How many paths behind one pattern are written out.
 const LITERALS: usize = 3;
 
-fn evidence(needs: &Needs<'_>) -> Evidence {
+/// The evidence for the rules of the profile of `program`.
+fn evidence(needs: &Needs<'_>, program: Option<&AbsPath>) -> Evidence {
+    let shares = needs.shares.iter().filter(|share| match program {
+        Some(program) => share.programs.contains(program),
+        None => share.started,
+    });
+    let needs = shares.map(|share| &share.needs).next().unwrap_or(needs);
     let asked = needs.files.iter().filter(|_| needs.options.comments);
     asked.map(|need| ((need.pattern.clone(), need.directory), why(need, needs))).collect()
 }
@@ -75,48 +133,91 @@ fn why(need: &FileNeed<'_>, needs: &Needs<'_>) -> String {
     format!("stands for {} {paths}: {listed}{more}; beyond: {beyond}; {used}", literals.len())
 }
 
-fn sections(policy: &AppArmor, evidence: &Evidence) -> Vec<Section> {
+fn sections(names: &Names<'_>, policy: &AppArmor, indent: Indent, evidence: &Evidence) -> Vec<Section> {
+    let unix = |family: &str| names.abi >= PolicyAbi::V4 && family == "unix";
     let mut sections = vec![
-        section("Capabilities", &policy.capabilities, |to, capability| {
+        abstractions(policy, indent),
+        section("Denied, whatever else allows it", indent, &policy.denies, |to, deny| {
+            to.fixed("deny ").fixed(deny.pattern).fixed(" ").fixed(deny.letters);
+        }),
+        section("Capabilities", indent, &policy.capabilities, |to, capability| {
             let word = capability.name().strip_prefix("CAP_").unwrap_or_default().to_ascii_lowercase();
             to.fixed("capability ").word(&word);
         }),
-        section("Network: family and type of sockets", &policy.network, |to, (family, kind)| {
-            to.fixed("network ").fixed(family).fixed(" ").fixed(kind);
+        section("Network: family and type of sockets", indent, &policy.network, |to, (family, kind)| {
+            if unix(family) {
+                to.fixed("unix type=").fixed(kind);
+            } else {
+                to.fixed("network ").fixed(family).fixed(" ").fixed(kind);
+            }
+        }),
+        section("User namespaces", indent, policy.user_namespaces.filter(|allowed| *allowed), |to, _| {
+            to.fixed("userns");
         }),
         section(
             "Signals; those received from unconfined processes let init and administrators stop it",
+            indent,
             &policy.signals,
-            signal,
+            |to, rule| signal(names, to, rule),
         ),
-        section("Tracing", policy.traces.iter().copied(), trace),
-        section("Mounts", &policy.mounts, mount),
+        section("Tracing", indent, &policy.traces, |to, rule| trace(names, to, rule)),
+        section("Mounts", indent, &policy.mounts, mount),
     ];
-    sections.extend(files(&policy.files, evidence));
+    sections.extend(files(names, &policy.files, indent, evidence));
     sections
 }
 
-const INDENT: &str = "  ";
+/// What each stands for, and how much it allows beyond.
+fn abstractions(policy: &AppArmor, indent: Indent) -> Section {
+    let mut lines = Lines::default();
+    for Included { name, covers, rules, excess, .. } in &policy.includes {
+        let mut broadest: Vec<_> = excess.iter().filter(|rule| !rule.starts_with("signal")).collect();
+        broadest.sort_by_key(|rule| std::cmp::Reverse((rule.matches("**").count(), rule.matches('*').count())));
+        let such = broadest.iter().take(EXAMPLES).map(|rule| rule.as_str()).collect::<Vec<_>>().join("; ");
+        let beyond = match excess.len() {
+            0 => "allows nothing that was not observed but by its patterns".to_owned(),
+            count => format!("{count} of its {rules} rules were not needed, such as {such}"),
+        };
+        lines.fixed(indent).fixed("# covers ").comment(&format!("{covers} rules; {beyond}")).end();
+        lines.fixed(indent).fixed("include <abstractions/").word(name).fixed(">").end();
+    }
+    Section { title: Escaped::fixed("Abstractions"), rules: lines.finish() }
+}
 
-fn section<T>(title: &'static str, rules: impl IntoIterator<Item = T>, write: impl Fn(&mut Lines, T)) -> Section {
+/// How many rules are shown as examples.
+const EXAMPLES: usize = 3;
+
+fn section<T>(
+    title: &'static str,
+    indent: Indent,
+    rules: impl IntoIterator<Item = T>,
+    write: impl Fn(&mut Lines, T),
+) -> Section {
     let mut lines = Lines::default();
     for rule in rules {
-        lines.fixed(INDENT);
+        lines.fixed(indent);
         write(&mut lines, rule);
         lines.fixed(",").end();
     }
     Section { title: Escaped::fixed(title), rules: lines.finish() }
 }
 
-fn peer(to: &mut Lines, peer: Peer) {
-    to.fixed(match peer {
-        Peer::Own => " peer=@{profile_name}",
-        Peer::Unconfined => " peer=unconfined",
-        Peer::Anybody => "",
-    });
+fn peer(names: &Names<'_>, to: &mut Lines, peer: &Peer) {
+    match peer {
+        Peer::Own => to.fixed(" peer=@{profile_name}"),
+        Peer::Unconfined => to.fixed(" peer=unconfined"),
+        Peer::Anybody => to,
+        Peer::Engine => to.fixed(" peer={runc,crun}"),
+        Peer::Main => to.fixed(" peer=").word(names.main.as_str()),
+        Peer::Program(short) => to.fixed(" peer=").profile(&names.program(short)),
+        Peer::Workload => {
+            let others = if names.exec == Exec::Child { "{,//*}" } else { "{,.*}" };
+            to.fixed(" peer=").word(names.main.as_str()).fixed(others)
+        }
+    };
 }
 
-fn signal(to: &mut Lines, rule: &SignalRule) {
+fn signal(names: &Names<'_>, to: &mut Lines, rule: &SignalRule) {
     to.fixed(match (rule.send, rule.receive) {
         (true, true) => "signal (send, receive)",
         (true, false) => "signal (send)",
@@ -125,18 +226,19 @@ fn signal(to: &mut Lines, rule: &SignalRule) {
     if !rule.signals.is_empty() {
         to.fixed(" set=(").words(rule.signals.iter().copied()).fixed(")");
     }
-    peer(to, rule.peer);
+    peer(names, to, &rule.peer);
 }
 
-fn trace(to: &mut Lines, rule: TraceRule) {
-    // Between processes under the same profile both ends are asked.
-    to.fixed(match (rule.read_only, rule.peer) {
-        (true, Peer::Own) => "ptrace (read, readby)",
-        (true, _) => "ptrace (read)",
-        (false, Peer::Own) => "ptrace (trace, tracedby)",
-        (false, _) => "ptrace (trace)",
+fn trace(names: &Names<'_>, to: &mut Lines, rule: &TraceRule) {
+    to.fixed(match (rule.read_only, rule.active, rule.passive) {
+        (true, true, true) => "ptrace (read, readby)",
+        (true, true, false) => "ptrace (read)",
+        (true, false, _) => "ptrace (readby)",
+        (false, true, true) => "ptrace (trace, tracedby)",
+        (false, true, false) => "ptrace (trace)",
+        (false, false, _) => "ptrace (tracedby)",
     });
-    peer(to, rule.peer);
+    peer(names, to, &rule.peer);
 }
 
 fn mount(to: &mut Lines, rule: &MountRule) {
@@ -147,7 +249,7 @@ fn mount(to: &mut Lines, rule: &MountRule) {
         MountOperation::PivotRoot => "pivot_root",
     });
     if let Some(filesystem) = &rule.filesystem {
-        to.fixed(" fstype=").quoted(filesystem.as_bytes(), Tail::File);
+        to.fixed(" fstype=").quoted(filesystem, Tail::File);
     }
     if !rule.options.is_empty() {
         to.fixed(" options=(").words(rule.options.iter().copied()).fixed(")");
@@ -161,38 +263,54 @@ fn mount(to: &mut Lines, rule: &MountRule) {
 }
 
 /// File rules under one heading each, by the most telling of what they allow.
-fn files(rules: &[FileRule], evidence: &Evidence) -> Vec<Section> {
+fn files(names: &Names<'_>, rules: &[FileRule], indent: Indent, evidence: &Evidence) -> Vec<Section> {
     const CHANGES: Permissions =
         Permissions::WRITE.union(Permissions::APPEND).union(Permissions::LINK).union(Permissions::LOCK);
-    const HEADINGS: [(&str, Permissions); 4] = [
-        ("Programs, executed under this same profile", Permissions::EXECUTE),
+    let programs = match names.exec {
+        Exec::Inherit => "Programs, executed under this same profile",
+        Exec::Child => "Programs, each executed under its own part of this profile",
+        Exec::Separate => "Programs, each executed under a profile of its own",
+    };
+    let headings = [
+        (programs, Permissions::EXECUTE),
         ("Libraries and other code, mapped executable", Permissions::MAP),
         ("Files written, created, removed or locked", CHANGES),
         ("Files and directories read", Permissions::all()),
     ];
-    let mut sections = HEADINGS.map(|(title, kinds)| (title, kinds, Lines::default()));
+    let mut sections = headings.map(|(title, kinds)| (title, kinds, Lines::default()));
     for rule in rules {
         let all = rule.anybody | rule.owner;
         if let Some((_, _, lines)) = sections.iter_mut().find(|(_, kinds, _)| all.intersects(*kinds)) {
             if let Some(evidence) = evidence.get(&(rule.pattern.clone(), rule.directory)) {
-                lines.fixed(INDENT).fixed("# ").comment(evidence).end();
+                lines.fixed(indent).fixed("# ").comment(evidence).end();
             }
-            file(lines, rule, "", rule.anybody);
-            file(lines, rule, "owner ", rule.owner);
+            for (qualifier, permissions) in [("", rule.anybody), ("owner ", rule.owner)] {
+                if !permissions.is_empty() {
+                    lines.fixed(indent).fixed(qualifier);
+                    file(names, lines, rule, permissions);
+                }
+            }
         }
     }
     let section = |(title, _, lines): (_, _, Lines)| Section { title: Escaped::fixed(title), rules: lines.finish() };
     sections.map(section).into()
 }
 
-fn file(to: &mut Lines, rule: &FileRule, qualifier: &'static str, permissions: Permissions) {
-    if permissions.is_empty() {
-        return;
-    }
+fn file(names: &Names<'_>, to: &mut Lines, rule: &FileRule, permissions: Permissions) {
     let tail = if rule.directory { Tail::Directory } else { Tail::File };
-    to.fixed(INDENT).fixed(qualifier).pattern(&rule.pattern, tail).fixed(" ");
+    to.pattern(&rule.pattern, tail).fixed(" ");
     for (one, letter) in Permissions::LETTERS {
-        to.fixed(if permissions.contains(one) { letter } else { "" });
+        if permissions.contains(one) {
+            match (&rule.transition, one) {
+                (_, one) if one != Permissions::EXECUTE => to.fixed(letter),
+                (Transition::Inherit, _) => to.fixed("ix"),
+                (Transition::Main, _) => to.fixed("px -> ").word(names.main.as_str()),
+                (Transition::Program(short), _) if names.of_main && names.exec == Exec::Child => {
+                    to.fixed("cx -> ").word(short)
+                }
+                (Transition::Program(short), _) => to.fixed("px -> ").profile(&names.program(short)),
+            };
+        }
     }
     to.fixed(",").end();
 }

@@ -99,6 +99,12 @@ impl Lines {
         self
     }
 
+    /// Adds the full name of a profile: words with `//` between them.
+    pub fn profile(&mut self, name: &str) -> &mut Self {
+        self.open.extend(name.chars().map(|c| if is_word(c) || c == '/' { c } else { '_' }));
+        self
+    }
+
     /// Adds words, separated by commas.
     pub fn words<'a>(&mut self, words: impl IntoIterator<Item = &'a str>) -> &mut Self {
         for (place, word) in words.into_iter().enumerate() {

@@ -73,8 +73,8 @@ pub const FORMATS: &[Format] = &[
         file: "%.apparmor",
         template: "apparmor.hbs",
         text: include_str!("../../templates/apparmor.hbs"),
-        policy: |needs, _| Box::new(AppArmor::new(needs)),
-        view: |needs, name, _| Ok(apparmor::view(needs, name)?),
+        policy: |needs, options| Box::new(AppArmor::new(needs, &options.apparmor)),
+        view: |needs, name, options| Ok(apparmor::view(needs, name, &options.apparmor)?),
         json: false,
     },
     Format {
@@ -100,8 +100,10 @@ pub const FORMATS: &[Format] = &[
 ];
 
 /// Templates that others include, by the name in `{{> name}}`.
-const PARTIALS: &[(&str, &str, &str)] =
-    &[("header", "partials/header.hbs", include_str!("../../templates/partials/header.hbs"))];
+const PARTIALS: &[(&str, &str, &str)] = &[
+    ("header", "partials/header.hbs", include_str!("../../templates/partials/header.hbs")),
+    ("rules", "partials/rules.hbs", include_str!("../../templates/partials/rules.hbs")),
+];
 
 /// Why nothing was rendered.
 #[derive(Debug, thiserror::Error)]

@@ -166,6 +166,37 @@ fn help_of_the_program() {
               
               [default: safe]
 
+          --exec <HOW>
+              What the programs that the workload executes run under
+
+              Possible values:
+              - inherit:  one profile for all of them
+              - child:    a nested profile for each, with what this program was seen to need
+              - separate: the same as profiles of their own, named PROFILE.PROGRAM
+              
+              [default: inherit]
+
+          --abstractions <WHICH>
+              Abstractions that may be included, each only when it covers rules that are needed: `none`,
+              `base`, `auto` for those that pay, or names with commas
+              
+              [default: none]
+
+          --abi <VERSION>
+              Version of AppArmor's policy
+
+              Possible values:
+              - 3.0: AppArmor 3
+              - 4.0: AppArmor 4: unix sockets and user namespaces have rules of their own
+              
+              [default: 3.0]
+
+          --container <NAME>
+              Make the profile of a container, for `--security-opt apparmor=NAME`
+
+          --container-denies
+              Deny it the kernel's and the host's files that containers are usually denied
+
     Examples:
       learn -- nginx -g 'daemon off;'        learn until Ctrl-C; profiles are in ./nginx.learned/
       learn -o out --format seccomp,caps -- ./server --port 8080
@@ -268,6 +299,37 @@ fn help_of_render() {
               - wide: also homes, architectures, library versions and directories read as a whole
               
               [default: safe]
+
+          --exec <HOW>
+              What the programs that the workload executes run under
+
+              Possible values:
+              - inherit:  one profile for all of them
+              - child:    a nested profile for each, with what this program was seen to need
+              - separate: the same as profiles of their own, named PROFILE.PROGRAM
+              
+              [default: inherit]
+
+          --abstractions <WHICH>
+              Abstractions that may be included, each only when it covers rules that are needed: `none`,
+              `base`, `auto` for those that pay, or names with commas
+              
+              [default: none]
+
+          --abi <VERSION>
+              Version of AppArmor's policy
+
+              Possible values:
+              - 3.0: AppArmor 3
+              - 4.0: AppArmor 4: unix sockets and user namespaces have rules of their own
+              
+              [default: 3.0]
+
+          --container <NAME>
+              Make the profile of a container, for `--security-opt apparmor=NAME`
+
+          --container-denies
+              Deny it the kernel's and the host's files that containers are usually denied
 
     Examples:
       learn render nginx.learned/learned.json
@@ -464,8 +526,8 @@ fn templates_can_be_replaced() {
     assert_snapshot!(with_templates(&[("seccomp.json.hbs", "[{{#each architectures}}")]), @"2 learn: DIR: template seccomp.json.hbs, line 1: invalid handlebars syntax");
     assert_snapshot!(with_templates(&[("seccomp.json.hbs", "[\n{{json architecture}}]")]), @r#"2 learn: cannot write to standard output: template seccomp.json.hbs, line 2: Failed to access variable in strict mode Some("architecture")"#);
     assert_snapshot!(with_templates(&[("seccomp.json.hbs", "[{{default_action}}]")]), @"2 learn: cannot write to standard output: template seccomp.json.hbs wrote no JSON: expected value at line 1 column 2");
-    assert_snapshot!(with_templates(&[("seccmp.hbs", "")]), @"2 learn: DIR: no template is named seccmp.hbs; there are partials/header.hbs, seccomp.json.hbs, apparmor.hbs, caps.txt.hbs, caps.json.hbs");
-    assert_snapshot!(with_templates(&[]), @"2 learn: DIR holds no template; there are partials/header.hbs, seccomp.json.hbs, apparmor.hbs, caps.txt.hbs, caps.json.hbs");
+    assert_snapshot!(with_templates(&[("seccmp.hbs", "")]), @"2 learn: DIR: no template is named seccmp.hbs; there are partials/header.hbs, partials/rules.hbs, seccomp.json.hbs, apparmor.hbs, caps.txt.hbs, caps.json.hbs");
+    assert_snapshot!(with_templates(&[]), @"2 learn: DIR holds no template; there are partials/header.hbs, partials/rules.hbs, seccomp.json.hbs, apparmor.hbs, caps.txt.hbs, caps.json.hbs");
     let header = [("partials/header.hbs", "# {{generatr}}\n")];
     assert!(with_templates(&header).starts_with("0 {"), "seccomp does not use it");
     let missing = learn(["render", &sample(), "--templates", "/nonexistent"]);

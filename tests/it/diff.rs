@@ -11,7 +11,7 @@ use learn::event::Outcome;
 use learn::fact::{Access, Arguments, Endpoint, Fact, FileFact, NetworkFact, NetworkOperation};
 use learn::infer::{Options, infer};
 use learn::path::AbsPath;
-use learn::policy::apparmor::AppArmor;
+use learn::policy::apparmor::{self, AppArmor};
 use learn::policy::caps::Caps;
 use learn::policy::seccomp::Seccomp;
 use learn::policy::{Policy, Verdict};
@@ -29,10 +29,11 @@ use crate::tool::{Ended, learn, project, samples};
 fn sides<'r>(a: &'r Record, b: &'r Record) -> Vec<(Side<'r>, Side<'r>)> {
     let (a, b) = (infer(a, &Options::default()), infer(b, &Options::default()));
     let seccomp = |a, b| Side::of_seccomp(&Seccomp::new(a), &Seccomp::new(b));
+    let apparmor = |needs| Side::of_apparmor(&AppArmor::new(needs, &apparmor::Options::default()));
     vec![
         (Side::of_needs(&a), Side::of_needs(&b)),
         seccomp(&a, &b),
-        (Side::of_apparmor(&AppArmor::new(&a)), Side::of_apparmor(&AppArmor::new(&b))),
+        (apparmor(&a), apparmor(&b)),
         (Side::of_caps(&Caps::new(&a)), Side::of_caps(&Caps::new(&b))),
     ]
 }

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::Arc;
 
 use insta::assert_snapshot;
 use learn::explain::{Answer, Book, Explanation, Output};
 use learn::fact::{Access, Fact, FileFact};
 use learn::infer::{Globs, Needs, Options, infer};
 use learn::path::AbsPath;
-use learn::policy;
 use learn::policy::seccomp::{Refusal, Target};
+use learn::policy::{self, apparmor};
 use learn::record::{Caller, Invocation, Moment, Record, RunId, file};
 use learn::render::{FORMATS, ProfileName, Templates};
 use proptest::prelude::*;
@@ -92,7 +93,25 @@ pub fn every_line_of_every_profile_is_explained(record: &Record) -> usize {
         (options.seccomp.target, options.seccomp.refusal) = setting;
         every_line_is_explained(record, &|| infer(record, &Options::default()), &options);
     }
+    for apparmor in apparmor_options() {
+        let options = policy::Options { apparmor, ..policy::Options::default() };
+        let needs = || infer(record, &Options { shares: true, comments: true, ..Options::default() });
+        every_line_is_explained(record, &needs, &options);
+    }
     fewest
+}
+
+/// Each thing that an AppArmor profile may be asked to be.
+fn apparmor_options() -> Vec<apparmor::Options> {
+    let files = Arc::new(apparmor::text::shipped());
+    let names = ["base", "nameservice", "openssl"].map(str::to_owned).to_vec();
+    let abstractions = apparmor::Abstractions { names, frugal: false, files };
+    let container = Some(apparmor::Container { denies: true });
+    vec![
+        apparmor::Options { exec: apparmor::Exec::Child, abi: apparmor::PolicyAbi::V4, ..Default::default() },
+        apparmor::Options { exec: apparmor::Exec::Separate, abstractions, ..Default::default() },
+        apparmor::Options { container, ..Default::default() },
+    ]
 }
 
 #[test]

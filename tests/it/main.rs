@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and says on standard error why it was not run"
 )]
 
+mod apparmor;
 mod bpf;
 mod caps;
 mod check;

@@ -24,7 +24,7 @@ use crate::tool::{require, samples};
 const FEATURES: &str = "/etc/apparmor.d/abi/3.0";
 
 /// Compiles a profile, warnings being errors. Returns the compiled form.
-fn compile(parser: &Path, profile: &str) -> Result<Vec<u8>, String> {
+pub fn compile(parser: &Path, profile: &str) -> Result<Vec<u8>, String> {
     let mut child = Command::new(parser)
         .args(["-Q", "-K", "-S", "--warn=all", "--Werror=all", "-M", FEATURES])
         .stdin(Stdio::piped())
@@ -42,7 +42,7 @@ fn compile(parser: &Path, profile: &str) -> Result<Vec<u8>, String> {
     if output.status.success() && !warned { Ok(output.stdout) } else { Err(said) }
 }
 
-fn random<T>(runner: &mut TestRunner, strategy: &impl Strategy<Value = T>) -> T {
+pub fn random<T>(runner: &mut TestRunner, strategy: &impl Strategy<Value = T>) -> T {
     strategy.new_tree(runner).unwrap().current()
 }
 

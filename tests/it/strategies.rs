@@ -114,15 +114,15 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
 }
 
 fn file() -> impl Strategy<Value = Fact> {
-    (path(), 1..1u32 << 20, any::<bool>(), any::<bool>()).prop_map(|(path, access, owner, directory)| {
+    (path(), 1..1u32 << 22, any::<bool>(), any::<bool>()).prop_map(|(path, access, owner, directory)| {
         let directory = directory || path == AbsPath::root();
         Fact::File(FileFact { path, access: Access::from_bits_truncate(access), owner, directory })
     })
 }
 
 fn network() -> impl Strategy<Value = Fact> {
-    use NetworkOperation::{Accept, Bind, Connect, Create, Listen, Pair, Send};
-    let operation = select(vec![Create, Pair, Bind, Connect, Listen, Accept, Send]);
+    use NetworkOperation::{Accept, Bind, Connect, Create, Inherit, Listen, Pair, Send};
+    let operation = select(vec![Create, Pair, Bind, Connect, Listen, Accept, Send, Inherit]);
     (0..48i32, 0..12i32, 0..3i32, operation, endpoint(), endpoint()).prop_map(
         |(family, kind, protocol, operation, local, remote)| {
             Fact::Network(NetworkFact { family, kind, protocol, operation, local, remote })

@@ -148,6 +148,11 @@ impl TaskView for View<'_> {
         Ok(Descriptor { target, inode })
     }
 
+    fn descriptors(&self) -> io::Result<Vec<i32>> {
+        let entries = fs::read_dir(self.path("fd"))?;
+        Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
+    }
+
     fn socket(&self, fd: i32) -> io::Result<SocketInfo> {
         let socket = sys::duplicate_from(self.process, fd)?;
         Ok(SocketInfo {

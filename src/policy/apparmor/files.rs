@@ -1,5 +1,7 @@
 //! File rules.
 
+use std::sync::Arc;
+
 use bitflags::bitflags;
 
 use crate::fact::Access;
@@ -22,7 +24,7 @@ bitflags! {
         const LINK = 1 << 4;
         /// `k`: lock.
         const LOCK = 1 << 5;
-        /// `ix`: execute, under the same profile.
+        /// `x`: execute; see [`Transition`].
         const EXECUTE = 1 << 6;
     }
 }
@@ -38,6 +40,20 @@ pub struct FileRule {
     pub anybody: Permissions,
     /// What the file's owner may do beyond that.
     pub owner: Permissions,
+    /// What runs then, where the file may be executed.
+    pub transition: Transition,
+}
+
+/// The profile under which an executed file runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Transition {
+    /// The same one as its executor.
+    #[default]
+    Inherit,
+    /// The workload's main profile.
+    Main,
+    /// The profile of this name.
+    Program(Arc<str>),
 }
 
 impl Permissions {
@@ -49,11 +65,11 @@ impl Permissions {
         (Self::APPEND, "a"),
         (Self::LINK, "l"),
         (Self::LOCK, "k"),
-        (Self::EXECUTE, "ix"),
+        (Self::EXECUTE, "x"),
     ];
 
     /// What each kind of access asks for (`security/apparmor/lsm.c`): looking at a file asks for nothing, and neither
-    /// does the old name of a hard link. Appending asks for `w`: `a` lets a file be opened, but the kernel asks again at
+    /// does the old name of a hard link, nor what was handed on under the same profile. Appending asks for `w`: `a` lets a file be opened, but the kernel asks again at
     /// each write what opening did not grant (`aa_file_perm()`), and that is `w`.
     #[must_use]
     pub fn for_access(access: Access) -> Self {
@@ -79,13 +95,37 @@ impl Permissions {
     /// Whether all that is asked is granted.
     #[must_use]
     pub fn allow(self, asked: Self) -> bool {
-        let append = if self.contains(Self::WRITE) { Self::APPEND } else { Self::empty() };
-        (self | append).contains(asked)
+        self.spelled_out().contains(asked)
+    }
+
+    /// What the right to execute grants: under the same profile also to map (`ix implies m`, `parser_misc.c`).
+    pub(super) fn of_execution(inherit: bool) -> Self {
+        if inherit { Self::EXECUTE | Self::MAP } else { Self::EXECUTE }
+    }
+
+    /// With the `a` that belongs to `w`.
+    #[must_use]
+    pub fn spelled_out(self) -> Self {
+        if self.contains(Self::WRITE) { self | Self::APPEND } else { self }
     }
 
     /// `a` beside `w` says nothing, and the parser refuses it.
     fn normal(self) -> Self {
         if self.contains(Self::WRITE) { self - Self::APPEND } else { self }
+    }
+}
+
+impl FileRule {
+    /// Says what runs when the file is executed, and writes out what that implies.
+    pub(super) fn settle(&mut self, transition: Transition) {
+        let implied = Permissions::of_execution(transition == Transition::Inherit);
+        for set in [&mut self.anybody, &mut self.owner] {
+            if set.contains(Permissions::EXECUTE) {
+                *set |= implied;
+            }
+        }
+        self.owner -= self.anybody;
+        self.transition = transition;
     }
 }
 
@@ -100,7 +140,8 @@ fn rule(need: &FileNeed<'_>) -> FileRule {
     let anybody = Permissions::for_access(need.foreign);
     let all = Permissions::for_access(need.access);
     let owner = if anybody.allow(all) { Permissions::empty() } else { all - anybody };
-    FileRule { pattern: need.pattern.clone(), directory: need.directory, anybody, owner }
+    let transition = Transition::Inherit;
+    FileRule { pattern: need.pattern.clone(), directory: need.directory, anybody, owner, transition }
 }
 
 /// Everything that `rules` grant for `path`.
@@ -136,14 +177,15 @@ mod tests {
             (Access::RENAME_TO, "w"),
             (Access::CHMOD, "w"),
             (Access::READ | Access::MAP_EXEC, "mr"),
-            (Access::READ | Access::EXEC, "rix"),
+            (Access::READ | Access::EXEC, "rx"),
             (Access::WRITE | Access::LOCK | Access::LINK, "wlk"),
             (Access::CONNECT, "rw"),
         ] {
             assert_eq!(letters(access), asked, "{access}");
         }
         for (access, name) in Access::NAMES {
-            let nothing = Access::STAT | Access::GETXATTR | Access::LINK_TARGET;
+            let handed_on = Access::INHERIT_READ | Access::INHERIT_WRITE;
+            let nothing = Access::STAT | Access::GETXATTR | Access::LINK_TARGET | handed_on;
             assert_eq!(letters(access).is_empty(), nothing.contains(access), "{name}");
         }
     }

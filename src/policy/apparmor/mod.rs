@@ -1,38 +1,58 @@
 //! AppArmor profiles (`apparmor.d(5)`), as typed rules.
 //!
-//! One profile for the whole workload: programs that it executes run under the same profile (`ix`). Every rule is for
-//! one observed thing; [`RECEIVED`] lists the one exception. There is no rule for resource limits: `set rlimit` would
-//! not permit a change, it would make one when the profile attaches.
+//! One profile for the whole workload: programs that it executes run under the same profile (`ix`); or, when that is
+//! asked for, one for each program. Every rule is for one observed thing; [`RECEIVED`] lists the one exception. There is
+//! no rule for resource limits: `set rlimit` would not permit a change, it would make one when the profile attaches.
 
+pub mod abstractions;
+pub mod denies;
 mod files;
+mod glob;
+mod mounts;
 pub mod names;
+mod options;
+mod programs;
+mod signals;
+pub mod text;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-pub use files::{FileRule, Permissions};
+pub use files::{FileRule, Permissions, Transition};
+pub use mounts::MountRule;
+pub use options::{Abstractions, Container, Exec, Options, PolicyAbi};
+pub use signals::{Peer, RECEIVED, SignalRule, TraceRule};
+
+pub use abstractions::Included;
+pub use denies::{DENIES, Deny};
 
 use super::{Policy, Verdict, caps};
-use crate::fact::{
-    Capability, Fact, Gap, GapKind, MountFact, MountOperation, NetworkFact, SignalFact, SignalTarget, TraceFact,
-};
+use crate::fact::{Access, Capability, Fact, Gap, GapKind, NamespaceFact, NamespaceKind, NetworkFact};
 use crate::infer::caps::sufficient;
-use crate::infer::{CapabilityNeed, Needs};
-use crate::path::{AbsPath, from_text};
+use crate::infer::{CapabilityNeed, Needs, Pattern};
+use crate::path::AbsPath;
+use programs::{Programs, Under};
 
-/// Signals that the workload must be able to receive though nobody sent them while it was watched: without, neither
-/// init nor an administrator could stop it. The parser's word for all others is an empty set.
-pub const RECEIVED: SignalRule =
-    SignalRule { send: false, receive: true, peer: Peer::Unconfined, signals: BTreeSet::new() };
+/// Family and type of sockets.
+pub type NetworkRule = (&'static str, &'static str);
 
 /// A profile.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AppArmor {
-    /// The program that it attaches to.
-    pub attachment: Option<AbsPath>,
+    /// The program that it is for: the file that is executed, of a script the script.
+    pub program: Option<AbsPath>,
     /// File rules, sorted by pattern and kind, one each.
     pub files: Vec<FileRule>,
     /// Family and type of sockets.
-    pub network: BTreeSet<(&'static str, &'static str)>,
+    pub network: BTreeSet<NetworkRule>,
+    /// Whether user namespaces may be made, where that is governed.
+    pub user_namespaces: Option<bool>,
+    /// The abstractions that it includes; what they grant is in no other rule.
+    pub includes: Vec<Included>,
+    /// What it denies, whatever else it includes.
+    pub denies: Vec<Deny>,
+    /// Whether it is for a container.
+    pub container: bool,
     /// Capabilities.
     pub capabilities: BTreeSet<Capability>,
     /// Signals.
@@ -41,87 +61,126 @@ pub struct AppArmor {
     pub traces: BTreeSet<TraceRule>,
     /// Changes of the mount table.
     pub mounts: BTreeSet<MountRule>,
+    /// The profiles of the programs that it executes, by name; none when they run under this one.
+    pub programs: Vec<(Arc<str>, AppArmor)>,
+    /// How they belong to it.
+    pub exec: Exec,
     gaps: BTreeSet<Gap>,
-}
-
-/// With whom a rule deals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Peer {
-    /// Processes under this same profile.
-    Own,
-    /// Processes without a profile.
-    Unconfined,
-    /// Anybody: what the peer is confined by was not seen.
-    Anybody,
-}
-
-/// A `signal` rule.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SignalRule {
-    /// With whom.
-    pub peer: Peer,
-    /// Whether they may be sent.
-    pub send: bool,
-    /// Whether they may be received.
-    pub receive: bool,
-    /// Which signals; none means all.
-    pub signals: BTreeSet<&'static str>,
-}
-
-/// A `ptrace` rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct TraceRule {
-    /// With whom.
-    pub peer: Peer,
-    /// Reading only.
-    pub read_only: bool,
-}
-
-/// A rule about the mount table.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct MountRule {
-    /// What is done.
-    pub operation: MountOperation,
-    /// The file system's type.
-    pub filesystem: Option<String>,
-    /// The options, exactly these.
-    pub options: Vec<&'static str>,
-    /// The source: an absolute path, which may be a directory, or a plain word, in bytes.
-    pub source: Option<Vec<u8>>,
-    /// The mount point.
-    pub target: AbsPath,
 }
 
 impl AppArmor {
     /// Allows what was observed.
     #[must_use]
-    pub fn new(needs: &Needs<'_>) -> Self {
+    pub fn new(needs: &Needs<'_>, options: &Options) -> Self {
+        let programs = Programs::new(needs);
         let mut gaps = BTreeSet::new();
+        let mut this = if programs.single() {
+            if needs.shares.len() > 1 {
+                let detail = "which program was started is not known: all of them share one profile".to_owned();
+                gaps.insert(Gap { kind: GapKind::Inexpressible, detail });
+            }
+            let mut profile = Self::of(needs, &mut gaps);
+            profile.files.iter_mut().for_each(|rule| rule.settle(Transition::Inherit));
+            profile
+        } else {
+            Self::divided(&programs, &mut gaps)
+        };
+        let makes = |needs: &Needs<'_>| needs.namespaces.keys().any(|fact| **fact == USER_NAMESPACE);
+        let governed = |needs: &Needs<'_>| (options.abi >= PolicyAbi::V4).then(|| makes(needs));
+        this.user_namespaces = governed(programs.main().unwrap_or(needs));
+        for ((_, profile), needs) in this.programs.iter_mut().zip(programs.others()) {
+            profile.user_namespaces = governed(needs);
+        }
+        gaps.extend(changed_profile(needs));
+        this.exec = if programs.single() { Exec::Inherit } else { options.exec };
+        this.program = needs.origin.program.cloned();
+        this.deal(&programs, needs, &mut gaps);
+        if let Some(container) = options.container {
+            this.contain(container);
+            this.program = None;
+        }
+        abstractions::include(&mut this, &options.abstractions);
+        for (_, profile) in &mut this.programs {
+            abstractions::include(profile, &options.abstractions);
+        }
+        this.gaps = gaps;
+        this
+    }
+
+    /// The rules for `needs` that hang on nobody else.
+    fn of(needs: &Needs<'_>, gaps: &mut BTreeSet<Gap>) -> Self {
         Self {
-            attachment: needs.origin.program.cloned(),
             files: files::rules(needs),
-            network: expressible(needs.network.keys(), &mut gaps, |fact| network(fact)),
+            network: expressible(needs.network.keys(), gaps, |fact| network(fact)),
             capabilities: capabilities(needs),
-            signals: signals(needs, &mut gaps),
-            traces: needs.traces.keys().map(|fact| trace(fact)).collect(),
-            mounts: expressible(needs.mounts.keys(), &mut gaps, |fact| mount(fact)),
-            gaps,
+            mounts: expressible(needs.mounts.keys(), gaps, |fact| mounts::rule(fact)),
+            ..Self::default()
         }
     }
 
-    /// An execution does not tell who owns the file; the file fact that comes with it does, and is judged by that.
-    fn permits_execution(&self, path: &AbsPath) -> bool {
-        self.granted(path, false, true).contains(Permissions::EXECUTE)
+    /// A profile for each program, with the transitions between them.
+    fn divided(programs: &Programs<'_, '_>, gaps: &mut BTreeSet<Gap>) -> Self {
+        let mut main = None;
+        let mut others = Vec::new();
+        for (under, share) in programs.shares() {
+            let mut profile = Self::of(&share.needs, gaps);
+            profile.program = share.programs.first().map(|program| (*program).clone());
+            for rule in &mut profile.files {
+                let targets = share.needs.executions.keys().filter(|execution| rule.pattern.matches(&execution.file));
+                let targets: BTreeSet<_> = targets.filter_map(|execution| programs.under(&execution.program)).collect();
+                rule.settle(match Vec::from_iter(targets).as_slice() {
+                    [target] if target == under => Transition::Inherit,
+                    [Under::Main] => Transition::Main,
+                    [Under::Program(name)] => Transition::Program(Arc::clone(name)),
+                    _ => Transition::Inherit,
+                });
+            }
+            match under {
+                Under::Main => main = Some(profile),
+                Under::Program(name) => others.push((Arc::clone(name), profile)),
+            }
+        }
+        Self { programs: others, ..main.unwrap_or_default() }
     }
 
-    /// Everything that is granted for `path`, to its owner or to anybody.
-    fn granted(&self, path: &AbsPath, directory: bool, owner: bool) -> Permissions {
-        files::granted(&self.files, path, directory, owner)
+    /// Adds what profiles allow each other.
+    fn deal<'n, 'r>(&mut self, programs: &Programs<'n, 'r>, needs: &'n Needs<'r>, gaps: &mut BTreeSet<Gap>) {
+        let _ = expressible(needs.signals.keys(), gaps, |fact| {
+            names::signal(fact.signal).ok_or_else(|| format!("signal {}", fact.signal))
+        });
+        let whole = std::iter::once((&Under::Main, needs)).filter(|_| programs.single());
+        let all: Vec<_> = programs.shares().map(|(under, share)| (under, &share.needs)).chain(whole).collect();
+        let sent = all.iter().flat_map(|(from, needs)| needs.signals.keys().map(move |fact| (*from, *fact)));
+        let traced = all.iter().flat_map(|(from, needs)| needs.traces.keys().map(move |fact| (*from, *fact)));
+        let mut signals = signals::signals(programs, sent);
+        let mut tracing = signals::traces(programs, traced);
+        self.signals = signals.remove(&Under::Main).unwrap_or_default();
+        self.traces = tracing.remove(&Under::Main).unwrap_or_default();
+        for (name, profile) in &mut self.programs {
+            let under = Under::Program(Arc::clone(name));
+            profile.signals = signals.remove(&under).unwrap_or_default();
+            profile.traces = tracing.remove(&under).unwrap_or_default();
+        }
     }
-}
 
-impl Policy for AppArmor {
-    fn permits(&self, fact: &Fact) -> Verdict {
+    /// Makes it a container's: nothing attaches it but the engine, which must be able to stop it.
+    fn contain(&mut self, container: Container) {
+        self.container = true;
+        self.signals.insert(SignalRule { peer: Peer::Engine, ..RECEIVED });
+        if container.denies {
+            self.denies = DENIES.into_iter().filter(|deny| deny.spares(&self.files)).collect();
+        }
+        self.programs.iter_mut().for_each(|(_, profile)| profile.contain(container));
+    }
+
+    /// What this one profile says, with the abstractions that it includes.
+    fn allows(&self, fact: &Fact) -> Verdict {
+        let own = self.allows_itself(fact);
+        let included = || self.includes.iter().any(|included| included.allows.allows(fact) == Verdict::Allowed);
+        if own == Verdict::Denied && included() { Verdict::Allowed } else { own }
+    }
+
+    fn allows_itself(&self, fact: &Fact) -> Verdict {
         match fact {
             Fact::File(fact) => match Permissions::for_access(fact.access) {
                 asked if asked.is_empty() => Verdict::NotGoverned,
@@ -130,17 +189,39 @@ impl Policy for AppArmor {
                     Verdict::allowed_if(granted.allow(asked))
                 }
             },
+            // An execution does not tell who owns the file; the file fact that comes with it does, and is judged by that.
             Fact::Execution(fact) => {
-                Verdict::allowed_if(self.permits_execution(&fact.file) && self.permits_execution(&fact.program))
+                Verdict::allowed_if(self.granted(&fact.file, false, true).contains(Permissions::EXECUTE))
             }
             Fact::Network(fact) => Verdict::allowed_if(network(fact).is_ok_and(|rule| self.network.contains(&rule))),
             Fact::Check(_) => caps::permits(&self.capabilities, fact),
             Fact::Signal(fact) => Verdict::allowed_if(self.signals.iter().any(|rule| rule.permits(fact))),
-            Fact::Trace(fact) => Verdict::allowed_if(self.traces.contains(&trace(fact))),
-            Fact::Mount(fact) => Verdict::allowed_if(mount(fact).is_ok_and(|rule| self.mounts.contains(&rule))),
+            Fact::Trace(fact) => Verdict::allowed_if(self.traces.iter().any(|rule| rule.permits(fact))),
+            Fact::Mount(fact) => Verdict::allowed_if(mounts::rule(fact).is_ok_and(|rule| self.mounts.contains(&rule))),
+            Fact::Namespace(USER_NAMESPACE) => self.user_namespaces.map_or(Verdict::NotGoverned, Verdict::allowed_if),
             Fact::Syscall(..) | Fact::Arguments(..) | Fact::Namespace(_) | Fact::Identity(_) | Fact::Limit(_) => {
                 Verdict::NotGoverned
             }
+        }
+    }
+
+    /// Everything that is granted for `path`, to its owner or to anybody.
+    fn granted(&self, path: &AbsPath, directory: bool, owner: bool) -> Permissions {
+        let included = self.includes.iter().map(|included| included.allows.granted_to(path, directory, owner));
+        included.fold(files::granted(&self.files, path, directory, owner), |all, more| all | more)
+    }
+}
+
+impl Policy for AppArmor {
+    /// A fact does not tell which program it is of: it is allowed when the profile of any program allows it.
+    fn permits(&self, fact: &Fact) -> Verdict {
+        let profiles = std::iter::once(self).chain(self.programs.iter().map(|(_, profile)| profile));
+        let mut verdicts = profiles.map(|profile| profile.allows(fact));
+        let first = verdicts.next().unwrap_or(Verdict::Denied);
+        if first == Verdict::Denied {
+            verdicts.find(|verdict| *verdict == Verdict::Allowed).unwrap_or(first)
+        } else {
+            first
         }
     }
 
@@ -149,16 +230,23 @@ impl Policy for AppArmor {
     }
 }
 
-impl SignalRule {
-    fn permits(&self, fact: &SignalFact) -> bool {
-        let Some(word) = names::signal(fact.signal) else {
-            return false;
-        };
-        let peer = self.peer == peer(&fact.to) || self.peer == Peer::Anybody;
-        // Between processes under the same profile both ends are asked.
-        let ends = self.send && (self.receive || fact.to == SignalTarget::Outside);
-        peer && ends && (self.signals.is_empty() || self.signals.contains(word))
-    }
+const USER_NAMESPACE: NamespaceFact = NamespaceFact { kind: NamespaceKind::User, joined: false };
+
+/// That the workload changed its profile by itself (`aa_change_profile(2)`): to which one was not recorded.
+fn changed_profile(needs: &Needs<'_>) -> Option<Gap> {
+    let changes = |path: &AbsPath| {
+        let text = path.as_bytes();
+        text.starts_with(b"/proc/") && text.windows(6).any(|window| window == b"/attr/")
+    };
+    let mut paths = needs.files.iter().filter(|need| need.access.contains(Access::WRITE)).flat_map(|need| {
+        let literals = needs.literals.get(&need.pattern).into_iter().flatten().copied();
+        let literal = if let Pattern::Literal(path) = &need.pattern { Some(path) } else { None };
+        literals.chain(literal)
+    });
+    let path = paths.find(|path| changes(path))?;
+    let detail =
+        format!("the workload writes to {path}: to which profile or hat it changes was not recorded, and is refused");
+    Some(Gap { kind: GapKind::Inexpressible, detail })
 }
 
 /// The needed ones, and those that the kernel asks for first: it tries `CAP_DAC_READ_SEARCH` for what that would
@@ -197,111 +285,15 @@ fn network(fact: &NetworkFact) -> Result<(&'static str, &'static str), String> {
     words.ok_or_else(|| format!("sockets of family {} and type {}", fact.family, fact.kind))
 }
 
-/// One rule for each kind of peer.
-fn signals(needs: &Needs<'_>, gaps: &mut BTreeSet<Gap>) -> BTreeSet<SignalRule> {
-    let words = expressible(needs.signals.keys(), gaps, |fact| {
-        let word = names::signal(fact.signal).ok_or_else(|| format!("signal {}", fact.signal))?;
-        Ok((peer(&fact.to), word))
-    });
-    let mut by_peer = BTreeMap::<Peer, BTreeSet<&str>>::new();
-    for (peer, word) in words {
-        by_peer.entry(peer).or_default().insert(word);
-    }
-    let sent = by_peer.into_iter().map(|(peer, signals)| {
-        // Between processes under the same profile both ends are asked.
-        SignalRule { peer, send: true, receive: peer == Peer::Own, signals }
-    });
-    sent.chain([RECEIVED]).collect()
-}
-
-/// Programs of the workload share this profile.
-fn peer(target: &SignalTarget) -> Peer {
-    match target {
-        SignalTarget::Itself | SignalTarget::Program(_) | SignalTarget::Group => Peer::Own,
-        SignalTarget::Outside => Peer::Anybody,
-    }
-}
-
-fn trace(fact: &TraceFact) -> TraceRule {
-    TraceRule { peer: peer(&fact.to), read_only: fact.read_only }
-}
-
-/// What the kernel compares depends on the kind of change (`security/apparmor/lsm.c`, `apparmor_sb_mount()`).
-fn mount(fact: &MountFact) -> Result<MountRule, String> {
-    const PROPAGATION: u64 = libc::MS_SHARED | libc::MS_PRIVATE | libc::MS_SLAVE | libc::MS_UNBINDABLE;
-    let MountFact { operation, source, target, filesystem, flags } = fact;
-    let told = || format!("the {} on {target} with source `{source}` and flags {flags:#x}", word(*operation));
-    let by_path = || from_text(source).filter(|bytes| bytes.starts_with(b"/")).ok_or_else(told).map(Some);
-    let given = || from_text(source).filter(|bytes| !bytes.is_empty());
-    let (compared, source, filesystem) = match operation {
-        MountOperation::Umount | MountOperation::PivotRoot => (None, None, ""),
-        MountOperation::Remount => (Some(*flags), None, ""),
-        MountOperation::Mount if flags & libc::MS_BIND != 0 => {
-            (Some(flags & (libc::MS_BIND | libc::MS_REC)), by_path()?, "")
-        }
-        MountOperation::Mount if flags & PROPAGATION != 0 => {
-            (Some(flags & (PROPAGATION | libc::MS_REC | libc::MS_SILENT)), None, "")
-        }
-        MountOperation::Mount if flags & libc::MS_MOVE != 0 => (Some(libc::MS_MOVE), by_path()?, ""),
-        MountOperation::Mount => (Some(*flags), given(), filesystem.as_str()),
-    };
-    let options = compared.map_or_else(|| Some(Vec::new()), names::mount_options).ok_or_else(told)?;
-    let filesystem = Some(filesystem.to_owned()).filter(|name| !name.is_empty());
-    Ok(MountRule { operation: *operation, filesystem, options, source, target: target.clone() })
-}
-
-const fn word(operation: MountOperation) -> &'static str {
-    match operation {
-        MountOperation::Mount => "mount",
-        MountOperation::Remount => "remount",
-        MountOperation::Umount => "umount",
-        MountOperation::PivotRoot => "pivot_root",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::infer::{Options, infer};
+    use crate::infer::infer;
     use crate::record::Record;
 
-    fn path(text: &str) -> AbsPath {
-        AbsPath::new(text.as_bytes()).unwrap()
-    }
-
-    fn mounted(operation: MountOperation, source: &str, flags: u64) -> Result<String, String> {
-        let filesystem = "tmpfs".to_owned();
-        let rule = mount(&MountFact { operation, source: source.into(), target: path("/m"), filesystem, flags })?;
-        let source = rule.source.map(|bytes| String::from_utf8(bytes).unwrap()).unwrap_or_default();
-        Ok(format!("{} {} {source}", rule.options.join(","), rule.filesystem.unwrap_or_default()))
-    }
-
     #[test]
-    fn each_kind_of_mount_is_compared_by_its_own_flags() {
-        use MountOperation::{Mount, PivotRoot, Remount, Umount};
-        let nosuid = libc::MS_NOSUID;
-        assert_eq!(mounted(Mount, "none", nosuid).unwrap(), "rw,nosuid tmpfs none");
-        assert_eq!(mounted(Mount, "/a", nosuid | libc::MS_BIND | libc::MS_REC).unwrap(), "rw,rbind  /a");
-        assert_eq!(mounted(Mount, "none", libc::MS_REC | libc::MS_PRIVATE).unwrap(), "rw,rprivate  ");
-        assert_eq!(mounted(Mount, "/a", libc::MS_MOVE | nosuid).unwrap(), "rw,move  /a");
-        assert_eq!(mounted(Remount, "x", libc::MS_REMOUNT | libc::MS_RDONLY).unwrap(), "ro  ");
-        assert_eq!(mounted(Umount, "", 2).unwrap(), "  ");
-        assert_eq!(mounted(PivotRoot, "", 0).unwrap(), "  ");
-        assert!(mounted(Mount, "relative", libc::MS_BIND).is_err(), "would be any source");
-        assert!(mounted(Mount, "none", 1 << 40).is_err(), "a flag without a word");
-    }
-
-    #[test]
-    fn signals_between_own_processes_need_both_ends() {
-        let policy = AppArmor::new(&infer(&Record::default(), &Options::default()));
+    fn an_empty_record_allows_to_be_stopped() {
+        let policy = AppArmor::new(&infer(&Record::default(), &crate::infer::Options::default()), &Options::default());
         assert_eq!(policy.signals.iter().collect::<Vec<_>>(), [&RECEIVED]);
-        let sent = |peer, receive| SignalRule { peer, send: true, receive, signals: ["term"].into() };
-        let term = |to| SignalFact { signal: libc::SIGTERM, to };
-        assert!(sent(Peer::Own, true).permits(&term(SignalTarget::Program(path("/x")))));
-        assert!(!sent(Peer::Own, false).permits(&term(SignalTarget::Itself)));
-        assert!(!sent(Peer::Own, true).permits(&term(SignalTarget::Outside)));
-        assert!(sent(Peer::Anybody, false).permits(&term(SignalTarget::Outside)));
-        assert!(!sent(Peer::Own, true).permits(&SignalFact { signal: libc::SIGHUP, to: SignalTarget::Itself }));
-        assert!(!RECEIVED.permits(&term(SignalTarget::Outside)));
     }
 }

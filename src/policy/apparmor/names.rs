@@ -14,6 +14,19 @@ pub fn socket_type(number: i32) -> Option<&'static str> {
     SOCKET_TYPES.iter().find(|(known, _)| *known == number).map(|(_, word)| *word)
 }
 
+/// Whether a word is that of a socket family.
+#[must_use]
+pub fn is_family(word: &str) -> bool {
+    // Newer kernels' families have words that no number here stands for.
+    FAMILIES.iter().any(|(_, known)| *known == word) || word == "mctp"
+}
+
+/// Whether a word is that of a socket type.
+#[must_use]
+pub fn is_socket_type(word: &str) -> bool {
+    SOCKET_TYPES.iter().any(|(_, known)| *known == word)
+}
+
 /// The word of a signal; real-time ones count from 32, as the kernel does.
 #[must_use]
 pub fn signal(number: i32) -> Option<&'static str> {
