@@ -8,7 +8,7 @@ use super::escape::Escaped;
 use crate::fact::{Capability, IdentityFact};
 use crate::infer::caps::{Reason, Standing};
 use crate::infer::ids::{Ids, Lower};
-use crate::infer::{Because, CapabilityNeed, Needs};
+use crate::infer::{CapabilityNeed, Needs};
 use crate::policy::caps::{Caps, DOCKER, granted};
 
 /// How many reasons of one capability are written out.
@@ -66,7 +66,7 @@ impl CapsView {
         let view = |need: &CapabilityNeed<'_>| CapabilityView {
             name: Escaped::fixed(need.capability.name()),
             standing: Escaped::fixed(need.standing.name()),
-            shown: needs.options.comments.then(|| made(&shown(&because(need)))).into_iter().collect(),
+            shown: needs.options.comments.then(|| made(&shown(&need.because()))).into_iter().collect(),
             reasons: need.reasons.iter().take(REASONS).map(|one| made(&reason(one))).collect(),
             more: need.reasons.len().saturating_sub(REASONS),
         };
@@ -89,12 +89,6 @@ impl CapsView {
             users: users.iter().map(|line| made(line)).collect(),
         }
     }
-}
-
-/// Everybody who asked for it, but for those who did it in vain.
-fn because<'r>(need: &CapabilityNeed<'r>) -> Because<'r> {
-    let granted = need.reasons.iter().filter(|reason| reason.standing == need.standing);
-    granted.flat_map(|reason| reason.because.iter().copied()).collect()
 }
 
 fn short(capability: Capability) -> &'static str {

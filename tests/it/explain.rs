@@ -292,3 +292,27 @@ fn a_pattern_tells_the_paths_that_it_stands_for() {
     let text = learn::explain::show::text(&book.explain("/proc/102/stat"));
     assert!(text.contains("owner @{PROC}/@{pid}/stat r,") && !text.contains("stands for"), "{text}");
 }
+
+/// The short form of it is in every profile, when that is asked for (issue 7).
+#[test]
+fn comments_are_in_every_profile() {
+    let record = file::read(fs::File::open(samples()[0].join("learned.json")).unwrap()).unwrap();
+    let texts = |comments| {
+        let outputs =
+            outputs(&|| infer(&record, &Options { comments, ..Options::default() }), &policy::Options::default());
+        outputs.into_iter().map(|output| output.text).collect::<Vec<_>>()
+    };
+    let by = "by /usr/sbin/nginx, 2025-11-23T22:00:00Z to 2025-11-23T22:01:00Z, in 1 run";
+    for (told, [plain, commented]) in [
+        format!("      \"accept4: {by}\",\n"),
+        format!("  # {by}\n  capability chown,\n"),
+        format!("\nCAP_CHOWN needed\n    # {by}\n"),
+        format!("      \"shown\": \"{by}\",\n"),
+    ]
+    .iter()
+    .zip(texts(false).into_iter().zip(texts(true)).map(|(plain, commented)| [plain, commented]))
+    {
+        assert!(commented.contains(told), "{told} is not in {commented}");
+        assert!(!plain.contains(by), "{plain}");
+    }
+}
