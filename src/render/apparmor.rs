@@ -177,12 +177,16 @@ fn sections(names: &Names<'_>, policy: &AppArmor, indent: Indent, evidence: &Evi
         told(
             "Capabilities",
             indent,
-            &policy.capabilities,
-            |one| evidence.capabilities.get(*one),
-            |to, capability| {
-                let word = capability.name().strip_prefix("CAP_").unwrap_or_default().to_ascii_lowercase();
-                to.fixed("capability ").word(&word);
-            },
+            policy.capabilities.difference(&policy.idle).copied(),
+            |one| evidence.capabilities.get(one),
+            capability,
+        ),
+        told(
+            "Capabilities that the kernel asks for and does the same without: only its log would tell",
+            indent,
+            policy.capabilities.intersection(&policy.idle).copied(),
+            |one| evidence.capabilities.get(one),
+            capability,
         ),
         told(
             "Network: family and type of sockets",
@@ -261,6 +265,11 @@ fn told<'e, T>(
         lines.fixed(",").end();
     }
     Section { title: Escaped::fixed(title), rules: lines.finish() }
+}
+
+fn capability(to: &mut Lines, capability: Capability) {
+    let word = capability.name().strip_prefix("CAP_").unwrap_or_default().to_ascii_lowercase();
+    to.fixed("capability ").word(&word);
 }
 
 fn peer(names: &Names<'_>, to: &mut Lines, peer: &Peer) {

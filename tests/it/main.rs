@@ -18,6 +18,7 @@ mod containers;
 mod diff;
 mod enforce;
 mod explain;
+mod globs;
 mod laws;
 mod layers;
 mod merge;
