@@ -9,7 +9,7 @@ use crate::fact::{
     Access, Capability, Endpoint, Fact, FileFact, GapKind, IdentityFact, MountOperation, NamespaceKind, NetworkFact,
     Operation,
 };
-use crate::infer::caps::sufficient;
+use crate::infer::caps::{idle_question, sufficient};
 use crate::policy::apparmor::{Permissions, names};
 use crate::policy::seccomp::Test;
 use crate::record::Record;
@@ -136,7 +136,9 @@ impl Topic {
     /// Whether a fact belongs to it.
     pub(super) fn holds(&self, fact: &Fact) -> bool {
         match (self, fact) {
-            (Self::Capability(capability), Fact::Check(check)) => sufficient(check).contains(capability),
+            (Self::Capability(capability), Fact::Check(check)) => {
+                sufficient(check).contains(capability) || idle_question(check) == Some(*capability)
+            }
             (Self::Syscall(call, abi), Fact::Syscall(of, made) | Fact::Arguments(of, made, _)) => {
                 call == made && abi.is_none_or(|abi| abi == *of)
             }
