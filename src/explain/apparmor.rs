@@ -8,6 +8,21 @@ use super::item;
 use super::topic::{Files, Topic};
 use crate::fact::{Capability, MountOperation, NamespaceKind};
 
+/// What each line of a whole text is. The comment before an abstraction says what that covers and grants.
+pub(super) fn read(text: &str) -> Vec<(&str, Reading)> {
+    let mut before = "";
+    let mut read = Vec::new();
+    for line in text.lines() {
+        let reading = match (self::line(line), before.strip_prefix("# covers ")) {
+            (Reading::Fixed(why), Some(covers)) => Reading::Fixed(format!("{why}; it covers {covers}")),
+            (reading, _) => reading,
+        };
+        read.push((line, reading));
+        before = line.trim();
+    }
+    read
+}
+
 /// What a line is. It may lack its indentation and the comma at its end.
 pub(super) fn line(line: &str) -> Reading {
     let text = line.trim();
@@ -70,9 +85,9 @@ fn directive(text: &str) -> Option<Reading> {
         "include" | "#include" if text.contains("<tunables/") => {
             Reading::fixed("it defines the variables that rules use, such as @{PROC}")
         }
-        "include" | "#include" if text.contains("<abstractions/") => {
-            Reading::fixed("an abstraction that was asked for: it stands for rules that were needed, and grants more")
-        }
+        "include" | "#include" if text.contains("<abstractions/") => Reading::fixed(
+            "an abstraction that was asked for: it stands for rules that were needed, and may grant more",
+        ),
         "include" | "#include" => Reading::fixed("another file of rules"),
         _ if word.starts_with("@{") && text.contains('=') => Reading::fixed("it defines a variable"),
         _ => return None,

@@ -7,6 +7,7 @@ use super::item;
 use super::topic::Topic;
 use crate::abi::{Syscall, is_call};
 use crate::policy::seccomp::Test;
+use crate::record::class_name;
 
 /// A place that is open around a line: a key of an object, or the number of an element.
 enum Open {
@@ -104,7 +105,7 @@ impl Walk<'_> {
                 Reading::fixed("what happens to every call that no rule names: nobody was seen to make it")
             }
             "architectures[]" => item::abi(text).map_or(Reading::Unknown, |abi| Reading::rule(Topic::Abi(abi))),
-            "syscalls[].names[]" => Reading::rule(Topic::Syscall(Syscall::Named(text.into()), None)),
+            "syscalls[].names[]" => self.call(Syscall::Named(text.into())),
             "syscalls[].args[]" => self.argument(value),
             "syscalls[].action" | "syscalls[].errnoRet" | "syscalls[].comment" => {
                 Reading::fixed("what happens to the calls of this rule, and what the rule is for")
@@ -114,6 +115,10 @@ impl Walk<'_> {
                 let kind = text.split(':').next().and_then(item::gap);
                 kind.map_or(Reading::Unknown, |kind| Reading::rule(Topic::Gap(kind)))
             }
+            "x-learn.why[]" => {
+                let call = text.split(':').next().unwrap_or_default();
+                Reading::Detail(vec![Topic::Syscall(Syscall::Named(call.into()), None)])
+            }
             "x-learn.gaps" => gaps(value),
             "x-learn.added[].calls[]" => Reading::rule(Topic::Member(Syscall::Named(text.into()), self.set())),
             "x-learn.added[].set" | "x-learn.added[].reason" => Reading::Fixed(self.set()),
@@ -121,7 +126,10 @@ impl Walk<'_> {
             "docker.drop" => Reading::fixed("of what Docker grants by default nothing here needs these"),
             "docker.add" => capabilities(value),
             "capabilities[].name" => self.kept(Reading::rule),
-            _ if ["].name", "].standing", "].more", "].reasons[]"].iter().any(|end| place.ends_with(end)) => {
+            _ if ["].name", "].standing", "].more", "].shown", "].reasons[]"]
+                .iter()
+                .any(|end| place.ends_with(end)) =>
+            {
                 self.kept(|topic| Reading::Detail(vec![topic]))
             }
             _ if place.starts_with("x-learn.") => Reading::fixed("where the profile comes from: it allows nothing"),
@@ -129,14 +137,22 @@ impl Walk<'_> {
         }
     }
 
+    /// A call of a rule that allows it, or that says how it fails.
+    fn call(&self, call: Syscall) -> Reading {
+        let action = self.object().get("action").and_then(Value::as_str).unwrap_or_default();
+        if matches!(action, "SCMP_ACT_ALLOW" | "SCMP_ACT_LOG") {
+            return Reading::rule(Topic::Syscall(call, None));
+        }
+        let errno = self.object().get("errnoRet").and_then(Value::as_u64);
+        let errno = errno.and_then(|errno| u16::try_from(errno).ok()).map(class_name);
+        let how = errno.map_or_else(|| action.to_owned(), |errno| format!("it fails with {errno}"));
+        Reading::rule(Topic::Member(call, format!("it is refused in a way of its own: {how}")))
+    }
+
     /// What set the line is of, and why that is there.
     fn set(&self) -> String {
         let of = |name| self.object().get(name).and_then(Value::as_str).unwrap_or_default();
-        format!(
-            "it is of the set {}, which is allowed though nobody was seen to make these calls: {}",
-            of("set"),
-            of("reason")
-        )
+        format!("of the set {}, whatever the workload does: {}", of("set"), of("reason"))
     }
 
     /// The capability that the line speaks of.

@@ -192,9 +192,9 @@ impl<'b, 'r> Book<'b, 'r> {
             readings = [apparmor::line(line), json::line(line), list::line(line)].into();
         }
         let mut topics = Vec::new();
-        for topic in readings.iter().flat_map(Reading::topics) {
-            if !topics.contains(topic) {
-                topics.push(topic.clone());
+        for topic in readings.iter().flat_map(Reading::topics).map(Topic::itself) {
+            if !topics.contains(&topic) {
+                topics.push(topic);
             }
         }
         let mut found = self.known(topics);
@@ -317,5 +317,5 @@ fn read(text: &str) -> Vec<(&str, Reading)> {
     if text.contains("\n# Capabilities to keep\n") {
         return list::read(text);
     }
-    text.lines().map(|line| (line, apparmor::line(line))).collect()
+    apparmor::read(text)
 }

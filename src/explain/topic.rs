@@ -9,7 +9,7 @@ use crate::fact::{
     Access, Capability, Endpoint, Fact, FileFact, GapKind, IdentityFact, MountOperation, NamespaceKind, NetworkFact,
     Operation,
 };
-use crate::infer::caps::sufficient;
+use crate::infer::caps::{idle_question, sufficient};
 use crate::policy::apparmor::{Permissions, names};
 use crate::policy::seccomp::Test;
 use crate::record::Record;
@@ -49,7 +49,7 @@ pub enum Topic {
     Limit(String),
     /// What was not seen.
     Gap(GapKind),
-    /// A call that is allowed as one of a set, though nobody made it.
+    /// A call that is allowed as one of a set, though nobody made it, or refused in a way of its own: why.
     Member(Syscall, String),
 }
 
@@ -67,6 +67,14 @@ impl Topic {
     /// Anything that is done with these paths.
     pub(super) fn paths(paths: Glob) -> Self {
         Self::Files(Files { paths, letters: String::new(), owner: false })
+    }
+
+    /// What is asked of a line about it: of a member of a set the call.
+    pub(super) fn itself(&self) -> Self {
+        match self {
+            Self::Member(call, _) => Self::Syscall(call.clone(), None),
+            other => other.clone(),
+        }
     }
 
     /// The word for its kind; before a colon it says what an item is.
@@ -128,7 +136,9 @@ impl Topic {
     /// Whether a fact belongs to it.
     pub(super) fn holds(&self, fact: &Fact) -> bool {
         match (self, fact) {
-            (Self::Capability(capability), Fact::Check(check)) => sufficient(check).contains(capability),
+            (Self::Capability(capability), Fact::Check(check)) => {
+                sufficient(check).contains(capability) || idle_question(check) == Some(*capability)
+            }
             (Self::Syscall(call, abi), Fact::Syscall(of, made) | Fact::Arguments(of, made, _)) => {
                 call == made && abi.is_none_or(|abi| abi == *of)
             }
@@ -181,8 +191,9 @@ impl Topic {
     /// of another kind (an ABI, a capability that would do as well) is left out.
     pub(super) fn leads_from(&self, asked: &Self, facts: &[&Fact]) -> bool {
         match (self, asked) {
-            (Self::Abi(_) | Self::Capability(_) | Self::User(_) | Self::Group(_) | Self::Gap(_), _) => false,
-            (Self::Syscall(call, _), Self::Syscall(of, _)) if call == of => true,
+            (Self::Abi(_) | Self::Capability(_) | Self::User(_) | Self::Group(_) | Self::Gap(_), _)
+            | (_, Self::Abi(_)) => false,
+            (Self::Syscall(call, _), Self::Syscall(of, None)) if call == of => true,
             (Self::Files(files), Self::Files(of)) if of.letters.is_empty() => facts.iter().any(|fact| files.hold(fact)),
             // Of a rule itself only those for the same paths and any of its letters.
             (Self::Files(files), Self::Files(of)) => {
@@ -209,7 +220,7 @@ impl Topic {
     /// The set that `topic` is of, if this is a line of one.
     pub(super) fn set_note(&self, topic: &Self) -> Option<String> {
         match (self, topic) {
-            (Self::Member(call, note), Self::Syscall(of, _) | Self::Member(of, _)) if call == of => Some(note.clone()),
+            (Self::Member(call, note), Self::Syscall(of, None)) if call == of => Some(note.clone()),
             _ => None,
         }
     }

@@ -80,6 +80,9 @@ fn help_of_the_program() {
           --name <PROFILE>
               Name of the profile; by default that of the program
 
+          --comments
+              Tell in every profile who showed what it allows, in one line each
+
           --for <DURATION>
               End the workload after this time, such as 90s or 5m
 
@@ -236,9 +239,6 @@ fn help_of_the_program() {
           --container-denies
               Deny it the kernel's and the host's files that containers are usually denied
 
-          --comments
-              Tell in a comment for each file rule why it is there
-
     Examples:
       learn -- nginx -g 'daemon off;'        learn until Ctrl-C; profiles are in ./nginx.learned/
       learn -o out --format seccomp,caps -- ./server --port 8080
@@ -288,6 +288,9 @@ fn help_of_render() {
 
           --strict
               Exit with 1 when anything was not seen, or lies beyond --within
+
+          --comments
+              Tell in every profile who showed what it allows, in one line each
 
       -v, --verbose...
               Say more on standard error; -vv says everything
@@ -414,9 +417,6 @@ fn help_of_render() {
 
           --container-denies
               Deny it the kernel's and the host's files that containers are usually denied
-
-          --comments
-              Tell in a comment for each file rule why it is there
 
     Examples:
       learn render nginx.learned/learned.json

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::Arc;
 
 use insta::assert_snapshot;
 use learn::explain::{Answer, Book, Explanation, Output};
 use learn::fact::{Access, Fact, FileFact};
 use learn::infer::{Globs, Needs, Options, infer};
 use learn::path::AbsPath;
-use learn::policy;
 use learn::policy::seccomp::{Refusal, Target};
+use learn::policy::{self, apparmor};
 use learn::record::{Caller, Invocation, Moment, Record, RunId, file};
 use learn::render::{FORMATS, ProfileName, Templates};
 use proptest::prelude::*;
@@ -48,7 +49,7 @@ fn rules(output: &Output) -> Vec<&str> {
 }
 
 /// What is allowed though nobody was seen to need it: the explanation has to say why.
-const UNSEEN: &[&str] = &["nobody sent these", "it is of the set", "an abstraction", "it refuses"];
+const UNSEEN: &[&str] = &["nobody sent these", "of the set", "it is refused", "an abstraction", "it refuses"];
 
 /// Fails unless each line of each profile is explained, and each rule by who showed it.
 fn every_line_is_explained<'r>(record: &'r Record, needs: &dyn Fn() -> Needs<'r>, options: &policy::Options) -> usize {
@@ -92,7 +93,25 @@ pub fn every_line_of_every_profile_is_explained(record: &Record) -> usize {
         (options.seccomp.target, options.seccomp.refusal) = setting;
         every_line_is_explained(record, &|| infer(record, &Options::default()), &options);
     }
+    for apparmor in apparmor_options() {
+        let options = policy::Options { apparmor, ..policy::Options::default() };
+        let needs = || infer(record, &Options { shares: true, comments: true, ..Options::default() });
+        every_line_is_explained(record, &needs, &options);
+    }
     fewest
+}
+
+/// Each thing that an AppArmor profile may be asked to be.
+fn apparmor_options() -> Vec<apparmor::Options> {
+    let files = Arc::new(apparmor::text::shipped());
+    let names = ["base", "nameservice", "openssl"].map(str::to_owned).to_vec();
+    let abstractions = apparmor::Abstractions { names, frugal: false, files };
+    let container = Some(apparmor::Container { denies: true });
+    vec![
+        apparmor::Options { exec: apparmor::Exec::Child, abi: apparmor::PolicyAbi::V4, ..Default::default() },
+        apparmor::Options { exec: apparmor::Exec::Separate, abstractions, ..Default::default() },
+        apparmor::Options { container, ..Default::default() },
+    ]
 }
 
 #[test]
@@ -272,4 +291,28 @@ fn a_pattern_tells_the_paths_that_it_stands_for() {
     // A path that is one of them leads to the pattern.
     let text = learn::explain::show::text(&book.explain("/proc/102/stat"));
     assert!(text.contains("owner @{PROC}/@{pid}/stat r,") && !text.contains("stands for"), "{text}");
+}
+
+/// The short form of it is in every profile, when that is asked for (issue 7).
+#[test]
+fn comments_are_in_every_profile() {
+    let record = file::read(fs::File::open(samples()[0].join("learned.json")).unwrap()).unwrap();
+    let texts = |comments| {
+        let outputs =
+            outputs(&|| infer(&record, &Options { comments, ..Options::default() }), &policy::Options::default());
+        outputs.into_iter().map(|output| output.text).collect::<Vec<_>>()
+    };
+    let by = "by /usr/sbin/nginx, 2025-11-23T22:00:00Z to 2025-11-23T22:01:00Z, in 1 run";
+    for (told, [plain, commented]) in [
+        format!("      \"accept4: {by}\",\n"),
+        format!("  # {by}\n  capability chown,\n"),
+        format!("\nCAP_CHOWN needed\n    # {by}\n"),
+        format!("      \"shown\": \"{by}\",\n"),
+    ]
+    .iter()
+    .zip(texts(false).into_iter().zip(texts(true)).map(|(plain, commented)| [plain, commented]))
+    {
+        assert!(commented.contains(told), "{told} is not in {commented}");
+        assert!(!plain.contains(by), "{plain}");
+    }
 }
