@@ -270,7 +270,7 @@ pub fn file(path: &str, access: &str) -> Grade {
     let disk = || {
         let within =
             |disk: &&str| path.starts_with(*disk) || deep && fixed(path).is_some_and(|at| disk.starts_with(at));
-        below(path, MACHINE) || deep && reaches(path, MACHINE) || DISKS.iter().copied().any(within)
+        below(path, MACHINE) || deep && reaches(path, MACHINE) || DISKS.iter().any(within)
     };
     match access {
         "exec" => (Level::High, "runs another program"),
