@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Kind, Side};
-use crate::fact::MountOperation;
+use super::{Kind, Side, words};
+use crate::fact::Capability;
 use crate::path::to_text;
 use crate::policy::apparmor::Permissions;
 use crate::policy::apparmor::text::{Document, Exec, Names, Profile, Rule, What};
@@ -252,7 +252,7 @@ fn plain_claims<'d>(rule: &'d Rule, profile: &Profile) -> Vec<Claim<'d>> {
     match &rule.what {
         What::File { .. } => Vec::new(),
         What::Capability(some) => {
-            let all = crate::fact::Capability::ALL.iter().filter(|one| some.is_empty() || some.contains(one));
+            let all = Capability::ALL.iter().filter(|one| some.is_empty() || some.contains(one));
             all.map(|one| plain(Kind::Capability, one.name().to_owned(), String::new(), Vec::new())).collect()
         }
         What::Network { family, kind } => {
@@ -296,7 +296,7 @@ fn plain_claims<'d>(rule: &'d Rule, profile: &Profile) -> Vec<Claim<'d>> {
             words.map(claim).collect()
         }
         What::Mount { operation, target, .. } => {
-            let operation = word(*operation);
+            let operation = words::mount_operation(*operation);
             let target = target.as_ref().map_or("anything", Names::text);
             let wider = vec![(format!("{operation} on anything"), operation.to_owned())];
             vec![plain(Kind::Mount, format!("{operation} on {target}"), rule.to_string(), wider)]
@@ -319,15 +319,6 @@ fn whom(peer: Option<&Names>, profile: &Profile) -> String {
         None => "anybody".to_owned(),
         Some(peer) if peer.matches(profile.name.as_bytes()) && peer.literal().is_some() => "itself".to_owned(),
         Some(peer) => peer.text().to_owned(),
-    }
-}
-
-const fn word(operation: MountOperation) -> &'static str {
-    match operation {
-        MountOperation::Mount => "mount",
-        MountOperation::Remount => "remount",
-        MountOperation::Umount => "umount",
-        MountOperation::PivotRoot => "pivot_root",
     }
 }
 
