@@ -7,8 +7,8 @@ PACKAGES = acl apparmor bash crun curl e2fsprogs gcc gcc-multilib iproute2 keyut
 	nginx-light openssh-client openssh-server pkg-config podman python3 redis-server redis-tools runc
 BENCH_PACKAGES = bpftrace redis-server redis-tools strace wrk
 # What `make test-vm` needs: a kernel with AppArmor in a virtual machine, and the workloads that run there.
-VM_PACKAGES = apparmor bash busybox-static kmod nginx-light openssh-server python3 qemu-system-x86 redis-server \
-	redis-tools sqlite3
+VM_PACKAGES = apparmor bash busybox-static curl git kmod logrotate nginx-light openssh-server python3 \
+	qemu-system-x86 redis-server redis-tools sqlite3
 # What tests may not do without, see LEARN_TEST_REQUIRE in CONTRIBUTING.md.
 TOOLS = apparmor_parser,bash,chattr,crun,curl,gcc,gcc-multilib,ip,keyctl,nginx,podman,python3,redis-cli,redis-server,runc
 REQUIRE = ptrace,setcap,setfacl,ssh,sshd,$(TOOLS)

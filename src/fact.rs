@@ -502,6 +502,14 @@ pub enum Operation {
         /// Hard limit asked for.
         to: u64,
     },
+    /// A question whose answer changes nothing here: the kernel asks for the capability and does the same without it. Only
+    /// a security module that logs refusals tells the difference.
+    Idle {
+        /// Which capability is asked for.
+        capability: Capability,
+        /// What, for a reader: `link /srv/a, which its owner may do as well`.
+        what: String,
+    },
     /// An administrative call that one capability guards as a whole (mount, sethostname, unshare …).
     Privileged {
         /// Which capability guards it.

@@ -29,6 +29,10 @@ impl Decode for Chmod {
         if mode & (libc::S_ISUID | libc::S_ISGID) != 0 {
             let group = (inode.gid, who.in_group(inode.gid));
             scene.check_file(Operation::SetIdBits { path: spot.path, mode, group });
+        } else if !who.in_group(inode.gid) {
+            // setattr_prepare(), fs/attr.c: asked for whatever the mode is.
+            let what = format!("set a mode of {} without set-ID bits", spot.path);
+            scene.idle(Capability::Fsetid, what);
         }
     }
 }
@@ -229,6 +233,18 @@ mod tests {
             let facts = bench.call("fchmodat", &[CWD, theirs, 0o2755]);
             assert_eq!(operations(&facts), [owner_only("/srv/theirs"), group("/srv/theirs", 0o2755, (7, false))]);
         }
+    }
+
+    #[test]
+    fn modes_of_files_of_other_groups_ask_for_nothing_that_matters() {
+        let mut bench = Bench::new(Abi::X86_64);
+        bench.view.file("/srv/file", libc::S_IFREG | 0o600, (0, 4));
+        let name = bench.text("/srv/file");
+        let what = "set a mode of /srv/file without set-ID bits".to_owned();
+        let idle = Operation::Idle { capability: Capability::Fsetid, what };
+        assert_eq!(operations(&bench.call("chmod", &[name, 0o640])), [idle]);
+        bench.view.file("/srv/file", libc::S_IFREG | 0o600, (0, 0));
+        assert_eq!(operations(&bench.call("chmod", &[name, 0o640])), []);
     }
 
     #[test]

@@ -137,20 +137,23 @@ impl Decode for Link {
 }
 
 /// `fs.protected_hardlinks`: who does not own a file may link it only when it is plain, not set-ID, and open to him for
-/// reading and writing (`may_linkat`, `fs/namei.c`).
+/// reading and writing (`may_linkat`, `fs/namei.c`). That the owner may is asked last.
 fn protect_link(scene: &mut Scene<'_>, from: &Resolved) {
-    let Some((inode, who)) = from.inode.zip(scene.credentials()).filter(|(inode, who)| who.fsuid() != inode.uid) else {
+    let Some((inode, who)) = from.inode.zip(scene.credentials()) else {
         return;
     };
     if !scene.view.proc("sys/fs/protected_hardlinks").is_ok_and(|text| text.starts_with(b"1")) {
         return;
     }
     let set_group_id = libc::S_ISGID | libc::S_IXGRP;
-    let plain = inode.kind() == libc::S_IFREG
-        && inode.mode & libc::S_ISUID == 0
-        && inode.mode & set_group_id != set_group_id
-        && access::grants(scene.view, &who, &from.path, &inode, access::READ | access::WRITE);
-    if !plain {
+    let plain =
+        inode.kind() == libc::S_IFREG && inode.mode & libc::S_ISUID == 0 && inode.mode & set_group_id != set_group_id;
+    let open = access::grants(scene.view, &who, &from.path, &inode, access::READ | access::WRITE);
+    if plain && !open {
+        let what = format!("link {}, which its owner may do as well", from.path);
+        scene.idle(Capability::DacOverride, what);
+    }
+    if !(plain && open) {
         scene.need_owner(&from.path, &inode);
     }
 }
@@ -228,6 +231,19 @@ mod tests {
         assert_eq!(operations(&bench.call("link", &[mine, new])), []);
         let refused = bench.fail("link", &[theirs, new], libc::EPERM);
         assert_eq!(operations(&refused), [Operation::OwnerOnly { path: path("/tmp/theirs"), owner: (7, 7) }]);
+    }
+
+    #[test]
+    fn links_to_files_that_are_not_open_ask_for_nothing_that_matters() {
+        let mut bench = Bench::new(Abi::X86_64);
+        bench.view.proc.borrow_mut().insert("sys/fs/protected_hardlinks".to_owned(), b"1\n".to_vec());
+        bench.view.file("/srv/object", libc::S_IFREG | 0o444, (0, 0));
+        let [object, new] = ["/srv/object", "/srv/new"].map(|name| bench.text(name));
+        let what = "link /srv/object, which its owner may do as well".to_owned();
+        let idle = Operation::Idle { capability: Capability::DacOverride, what };
+        assert_eq!(operations(&bench.call("link", &[object, new])), [idle]);
+        bench.view.file("/srv/object", libc::S_IFREG | 0o644, (0, 0));
+        assert_eq!(operations(&bench.call("link", &[object, new])), []);
     }
 
     #[test]

@@ -182,6 +182,13 @@ impl Scene<'_> {
         self.check_as(operation, |who| (who.fsuid(), who.fsgid()));
     }
 
+    /// Says that the kernel asks for a capability that the task has, and does the same without.
+    pub(super) fn idle(&mut self, capability: Capability, what: String) {
+        if self.credentials().is_some_and(|who| CapabilitySet(who.effective).contains(capability)) {
+            self.check_file(Operation::Idle { capability, what });
+        }
+    }
+
     /// Says that one capability guards the call as a whole.
     pub(super) fn guarded(&mut self, capability: Capability, what: impl Into<String>) {
         self.check(Operation::Privileged { capability, what: what.into() });

@@ -5,7 +5,7 @@
 //! without acting on the answer. Capabilities: `capabilities(7)`.
 #![doc = include_str!("capabilities.md")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nix::errno::Errno;
 
@@ -138,6 +138,22 @@ impl<'r> CapabilityNeed<'r> {
         reasons.sort_by(|one, other| other.standing.cmp(&one.standing).then_with(|| one.check.cmp(other.check)));
         let standing = reasons.first()?.standing;
         Some(Self { capability, standing, reasons })
+    }
+}
+
+/// The capabilities that the kernel asks for without acting on the answer ([`Operation::Idle`]). Who does not have one is
+/// refused before any security module hears of it.
+pub(super) fn idle(subjects: &Subjects<'_>) -> BTreeSet<Capability> {
+    let checks = subjects.iter().flat_map(|(_, subject)| subject.checks.keys());
+    checks.filter_map(idle_question).collect()
+}
+
+/// The capability that `check` is about when the answer changes nothing.
+#[must_use]
+pub fn idle_question(check: &Check) -> Option<Capability> {
+    match check.operation {
+        Operation::Idle { capability, .. } if check.effective.contains(capability) => Some(capability),
+        _ => None,
     }
 }
 
@@ -337,6 +353,7 @@ impl Check {
                 format!("{call}(2) of a {} device", if *kind == libc::S_IFBLK { "block" } else { "character" })
             }
             Operation::Schedule { what, .. }
+            | Operation::Idle { what, .. }
             | Operation::Privileged { what, .. }
             | Operation::Either { what, .. }
             | Operation::Doubtful { what, .. }

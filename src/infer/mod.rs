@@ -18,7 +18,8 @@ use globs::Generaliser;
 
 use crate::abi::{Abi, Syscall};
 use crate::fact::{
-    ExecutionFact, Gap, IdentityFact, LimitFact, MountFact, NamespaceFact, NetworkFact, SignalFact, TraceFact,
+    Capability, ExecutionFact, Gap, IdentityFact, LimitFact, MountFact, NamespaceFact, NetworkFact, SignalFact,
+    TraceFact,
 };
 use crate::path::AbsPath;
 use crate::record::{Evidence, Outcomes, Record, Subject, Usage};
@@ -69,6 +70,8 @@ pub struct Needs<'r> {
     pub executions: BTreeMap<&'r ExecutionFact, Because<'r>>,
     /// Capabilities, in the order of their numbers.
     pub capabilities: Vec<CapabilityNeed<'r>>,
+    /// Capabilities that the kernel asks for without acting on the answer.
+    pub idle: BTreeSet<Capability>,
     /// Users and groups.
     pub ids: ids::Ids<'r>,
     /// Signals sent.
@@ -181,6 +184,7 @@ fn of_subjects<'r>(
         executions: gather(subjects, |subject| &subject.executions, outcome::other),
         ids: ids::ids(record, &capabilities),
         capabilities,
+        idle: caps::idle(subjects),
         signals: gather(subjects, |subject| &subject.signals, outcome::other),
         namespaces: gather(subjects, |subject| &subject.namespaces, outcome::other),
         mounts: gather(subjects, |subject| &subject.mounts, outcome::other),

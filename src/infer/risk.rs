@@ -238,7 +238,7 @@ const SECRET_NAMES: &[&str] =
     &[".key", ".pem", ".p12", ".pfx", ".keytab", ".jks", "/id_rsa", "/id_ed25519", "/id_ecdsa", "/.netrc", "/.pgpass"];
 
 /// Folders of secrets in any home directory.
-const SECRET_FOLDERS: &[&str] = &["/.ssh/", "/.aws/", "/.gnupg/", "/.kube/", "/.docker/"];
+pub(super) const SECRET_FOLDERS: &[&str] = &["/.ssh/", "/.aws/", "/.gnupg/", "/.kube/", "/.docker/"];
 
 /// Where everybody writes.
 const SCRATCH: &[&str] = &["/tmp", "/var/tmp", "/dev/shm", "/var/log", "/var/cache"];

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::ProfileName;
 use super::context::{Header, header};
 use super::escape::{Escaped, Lines, Tail};
-use crate::fact::MountOperation;
+use crate::fact::{Capability, MountOperation};
 use crate::infer::{FileNeed, Needs, Pattern};
 use crate::path::AbsPath;
 use crate::policy::apparmor::{
@@ -141,10 +141,13 @@ fn sections(names: &Names<'_>, policy: &AppArmor, indent: Indent, evidence: &Evi
         section("Denied, whatever else allows it", indent, &policy.denies, |to, deny| {
             to.fixed("deny ").fixed(deny.pattern).fixed(" ").fixed(deny.letters);
         }),
-        section("Capabilities", indent, &policy.capabilities, |to, capability| {
-            let word = capability.name().strip_prefix("CAP_").unwrap_or_default().to_ascii_lowercase();
-            to.fixed("capability ").word(&word);
-        }),
+        section("Capabilities", indent, policy.capabilities.difference(&policy.idle).copied(), capability),
+        section(
+            "Capabilities that the kernel asks for and does the same without: only its log would tell",
+            indent,
+            policy.capabilities.intersection(&policy.idle).copied(),
+            capability,
+        ),
         section("Network: family and type of sockets", indent, &policy.network, |to, (family, kind)| {
             if unix(family) {
                 to.fixed("unix type=").fixed(kind);
@@ -201,6 +204,11 @@ fn section<T>(
         lines.fixed(",").end();
     }
     Section { title: Escaped::fixed(title), rules: lines.finish() }
+}
+
+fn capability(to: &mut Lines, capability: Capability) {
+    let word = capability.name().strip_prefix("CAP_").unwrap_or_default().to_ascii_lowercase();
+    to.fixed("capability ").word(&word);
 }
 
 fn peer(names: &Names<'_>, to: &mut Lines, peer: &Peer) {

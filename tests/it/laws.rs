@@ -72,11 +72,11 @@ fn outcome_of(outcomes: &Outcomes) -> Vec<Outcome> {
     outcomes.iter().map(one).collect()
 }
 
-/// Whether the fact shows that files may be used by others than their owners.
+/// Whether the fact shows that files may be used by others than their owners, or by other names.
 fn changes_owners(fact: &Fact) -> bool {
     match fact {
         Fact::Identity(_) => true,
-        Fact::File(fact) => fact.access.intersects(Access::CHOWN | Access::APPEND),
+        Fact::File(fact) => fact.access.intersects(Access::CHOWN | Access::APPEND | Access::LINK_TARGET),
         _ => false,
     }
 }

@@ -17,6 +17,7 @@ mod cli;
 mod containers;
 mod diff;
 mod enforce;
+mod globs;
 mod laws;
 mod layers;
 mod minimize;

@@ -161,6 +161,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         (0..3u64, 0..3u64).prop_map(|(from, to)| Operation::RaiseLimit { resource: 7, from, to }),
         select(Capability::ALL)
             .prop_map(|capability| Operation::Privileged { capability, what: "tmpfs on\n/x".into() }),
+        select(Capability::ALL).prop_map(|capability| Operation::Idle { capability, what: "x".into() }),
     ]
 }
 

@@ -65,8 +65,8 @@ exercise() {
     pid=$!
     exec {sink}>&-
     (
-        for ((second = 0; second < 60; second++)); do "$busybox" sleep 1; done
-        echo "killed after 60 s"
+        for ((second = 0; second < 120; second++)); do "$busybox" sleep 1; done
+        echo "killed after 120 s"
         kill -KILL "$pid"
     ) &
     watchdog=$!

@@ -3,20 +3,20 @@
 //! Proof is one of these:
 //! * the workload itself makes the name and takes it away again (a temporary file, wherever it is);
 //! * the workload makes the name below a directory for such things (`/tmp`, `/run`, `/var/log` …);
+//! * the workload makes the name, and in it stands what stands in such a temporary name beside it, or the time of the run;
 //! * siblings: three names of one shape, all made by the workload, or names of which each run has its own.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
-use smallvec::SmallVec;
-
-use super::names::{Looks, Part, Parts, parts};
-use super::{Globs, Pattern, Piece, Variable, below_proc, is_uid, split_number};
+use super::clock::Clock;
+use super::names::{Looks, Part, parts};
+use super::siblings::{Siblings, each_name, hash, names};
+use super::{Globs, Pattern, Piece, Variable, below_proc, is_uid, places, split_number};
 use crate::fact::Access;
 use crate::infer::risk;
 use crate::path::AbsPath;
-use crate::record::{Record, RunId};
+use crate::record::Record;
 
 /// What makes a name.
 const MADE: Access = Access::CREATE.union(Access::RENAME_TO).union(Access::LINK);
@@ -27,75 +27,35 @@ const GONE: Access = Access::REMOVE.union(Access::RENAME_FROM).union(Access::LIN
 /// What `Globs::Wide` lets be done to a whole directory.
 const LOOKED_AT: Access = Access::READ.union(Access::STAT).union(Access::GETXATTR).union(Access::LIST);
 
-/// Below these, names that the workload makes are taken to be for the time being.
-const VOLATILE: &[&str] =
-    &["/tmp", "/var/tmp", "/dev/shm", "/run", "/var/run", "/var/log", "/var/cache", "/var/spool", "/var/lock"];
-
-/// So are they below directories of these names.
-const VOLATILE_NAMES: &[&[u8]] = &[b"tmp", b"temp", b".cache", b"cache"];
-
-/// Here numbers name different things, or nothing may be widened at all.
-const FIXED: &[&str] = &["/proc", "/sys", "/dev", "/root", "/etc", "/boot"];
-
-/// What a pattern may never allow, whatever it was made from: an example of each kind.
-const NEVER: &[&str] = &[
-    "/dev/mem",
-    "/dev/kmem",
-    "/dev/sda",
-    "/etc/gshadow",
-    "/etc/shadow",
-    "/etc/shadow-",
-    "/etc/sudoers",
-    "/etc/ssh/ssh_host_ed25519_key",
-    "/etc/ssl/private/server.key",
-    "/home/user/.aws/credentials",
-    "/home/user/.gnupg/secring.gpg",
-    "/home/user/.ssh/authorized_keys",
-    "/home/user/.ssh/id_ed25519",
-    "/proc/4242/environ",
-    "/proc/4242/mem",
-    "/proc/kcore",
-    "/proc/sysrq-trigger",
-    "/root/.ssh/id_rsa",
-    "/run/containerd/containerd.sock",
-    "/run/crio/crio.sock",
-    "/run/docker.sock",
-    "/run/podman/podman.sock",
-    "/run/secrets/token",
-];
-
 /// From so many siblings on a directory is read as a whole ([`Globs::Wide`]).
 const WHOLE: usize = 8;
-
-/// How many siblings of one shape are looked at.
-const SAMPLES: usize = 4;
-
-/// Names of one shape in one directory.
-#[derive(Default)]
-struct Siblings {
-    /// The first ones, by hash, with their runs.
-    names: SmallVec<[(u64, SmallVec<[RunId; 2]>); SAMPLES]>,
-    /// Whether the workload made all of these.
-    made: bool,
-}
 
 /// Makes patterns of the paths of one record.
 pub(in crate::infer) struct Generaliser<'r> {
     record: &'r Record,
     globs: Globs,
-    siblings: HashMap<u64, Siblings>,
+    siblings: Siblings,
+    clock: Clock,
+    /// The hashes of directories and parts of names for the time being in them.
+    passing: HashSet<u64>,
     /// How many files are only looked at, by directory.
     looked_at: HashMap<u64, usize>,
-    never: Vec<AbsPath>,
 }
 
 impl<'r> Generaliser<'r> {
     /// Gathers what `record` shows of its names.
     pub(in crate::infer) fn new(record: &'r Record, globs: Globs) -> Self {
-        let never = NEVER.iter().filter_map(|path| AbsPath::new(path.as_bytes()).ok()).collect();
-        let mut this = Self { record, globs, siblings: HashMap::new(), looked_at: HashMap::new(), never };
+        let mut this = Self {
+            record,
+            globs,
+            siblings: Siblings::default(),
+            clock: Clock::of(record),
+            passing: HashSet::new(),
+            looked_at: HashMap::new(),
+        };
         if globs != Globs::Off {
-            this.siblings = this.gather();
+            this.siblings = Siblings::of(record, |path| this.access(path).intersects(MADE));
+            this.passing = this.passing();
         }
         if globs == Globs::Wide {
             for (path, used) in record.subjects.values().flat_map(|subject| &subject.files) {
@@ -107,50 +67,15 @@ impl<'r> Generaliser<'r> {
         this
     }
 
-    /// Only shapes that two names share are kept: there may be a million others.
-    fn gather(&self) -> HashMap<u64, Siblings> {
-        let mut first = HashMap::<u64, u64>::new();
-        let mut shared = HashSet::new();
-        self.each_shape(|shape, name, _, _| {
-            if *first.entry(shape).or_insert(name) != name {
-                shared.insert(shape);
+    /// The parts of all names that the workload makes and takes away again.
+    fn passing(&self) -> HashSet<u64> {
+        let mut passing = HashSet::new();
+        each_name(self.record, |path, name, parts, _| {
+            if path.get(..name.end).is_some_and(|prefix| is_passing(self.access(prefix))) {
+                passing.extend(parts.iter().filter_map(|part| Some(place_of(path, name, text_of(path, name, part)?))));
             }
         });
-        drop(first);
-        let mut siblings = HashMap::<u64, Siblings>::new();
-        self.each_shape(|shape, name, prefix, runs| {
-            if !shared.contains(&shape) {
-                return;
-            }
-            let known = siblings.entry(shape).or_insert_with(|| Siblings { made: true, ..Siblings::default() });
-            if let Some((_, seen)) = known.names.iter_mut().find(|(hash, _)| *hash == name) {
-                seen.extend(runs);
-            } else if known.names.len() < SAMPLES {
-                known.names.push((name, runs.collect()));
-                known.made &= self.access(prefix).intersects(MADE);
-            }
-        });
-        siblings
-    }
-
-    /// Every name with volatile parts: the hashes of its shape and of itself, its path, the runs of the file.
-    fn each_shape<'s>(&'s self, mut tell: impl FnMut(u64, u64, &'s [u8], &mut dyn Iterator<Item = RunId>)) {
-        for subject in self.record.subjects.values() {
-            for (path, used) in &subject.files {
-                let path = path.as_bytes();
-                for name in names(path) {
-                    let (Some(prefix), Some(text)) = (path.get(..name.end), path.get(name.clone())) else {
-                        continue;
-                    };
-                    let parts = parts(text);
-                    // Folders prove nothing of themselves: `de` may be a language.
-                    if !parts.is_empty() && !parts.iter().any(|part| part.looks == Looks::Fan) {
-                        let shape = shape(path, &name, &parts);
-                        tell(shape, hash(prefix), prefix, &mut used.seen.runs.iter());
-                    }
-                }
-            }
-        }
+        passing
     }
 
     /// What is done with the file at `path`, whoever does it.
@@ -168,14 +93,14 @@ impl<'r> Generaliser<'r> {
         }
         let pieces = match below_proc(text) {
             Some(pieces) => pieces,
-            None if below(text, FIXED) && !below(text, &["/dev/shm"]) => return literal(),
+            None if places::fixed(text) => return literal(),
             None => self.pieces(text, owned),
         };
         if !pieces.iter().any(|piece| piece.glob().is_some()) {
             return literal();
         }
         let general = Pattern::General(pieces.into());
-        if self.never.iter().any(|never| general.matches(never)) { literal() } else { general }
+        if places::reaches_forbidden(&general, path) { literal() } else { general }
     }
 
     fn pieces(&self, path: &[u8], owned: bool) -> Vec<Piece> {
@@ -253,54 +178,66 @@ impl<'r> Generaliser<'r> {
         let python = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'_';
         let parent = prefix.get(..name.start.saturating_sub(1)).unwrap_or_default();
         let temporary = [&b"/tmp"[..], b"/var/tmp", b"/dev/shm"].contains(&parent);
-        let access = self.access(prefix);
-        let transient = access.intersects(MADE) && access.intersects(GONE);
-        temporary && text.len() == 8 && text.iter().all(python) && transient
+        temporary && text.len() == 8 && text.iter().all(python) && is_passing(self.access(prefix))
     }
 
     /// Whether `part` of the name at `name` differs from run to run.
     fn proven(&self, path: &[u8], name: &Range<usize>, part: &Part) -> bool {
-        let Some(prefix) = path.get(..name.end) else {
+        let Some((prefix, text)) = path.get(..name.end).zip(text_of(path, name, part)) else {
             return false;
         };
-        let siblings = || {
-            let parts = path.get(name.clone()).map(parts).unwrap_or_default();
-            self.siblings.get(&shape(path, name, &parts)).is_some_and(Siblings::prove)
-        };
+        let settled = places::settled(prefix);
+        let siblings = || !settled && self.siblings.prove(path, name);
         let access = self.access(prefix);
         let made = access.intersects(MADE);
-        let transient = made && access.intersects(GONE);
-        let wide = self.globs == Globs::Wide;
+        let passing = is_passing(access);
+        let volatile = made && places::volatile(prefix);
+        let wide = self.globs == Globs::Wide && !settled;
+        let told = || {
+            let known = self.passing.contains(&place_of(path, name, text)) || self.clock.shows(part.looks, text);
+            made && !settled && known
+        };
         match part.looks {
             Looks::Fan | Looks::Count => siblings(),
             Looks::Version => wide || siblings(),
-            Looks::Number => transient || made && part.at.len() >= 3 && volatile(prefix) || siblings(),
+            Looks::Number => passing || text.len() >= 3 && (volatile || told()) || siblings(),
             Looks::Uuid | Looks::Hash | Looks::Date | Looks::Random => {
-                transient || made && (wide || volatile(prefix)) || siblings()
+                passing || volatile || made && wide || told() || siblings()
             }
+            Looks::Tail => passing,
+            Looks::Ending => passing && access.contains(Access::RENAME_FROM) && self.becomes(path, name, part),
         }
     }
-}
 
-impl Siblings {
-    fn prove(&self) -> bool {
-        let apart = |one: &[RunId], other: &[RunId]| one.iter().all(|run| !other.contains(run));
-        let pairs = || {
-            self.names
-                .iter()
-                .enumerate()
-                .flat_map(|(at, one)| self.names.iter().skip(at + 1).map(move |other| (one, other)))
-        };
-        self.made && self.names.len() >= 3
-            || self.names.len() >= 2 && pairs().all(|(one, other)| apart(&one.1, &other.1))
+    /// Whether the name beside this one that stands before `part`, with or without a point, is given to something.
+    fn becomes(&self, path: &[u8], name: &Range<usize>, part: &Part) -> bool {
+        let place = path.get(..name.start).unwrap_or_default();
+        let before = path.get(name.start..(name.start + part.at.start).saturating_sub(1)).unwrap_or_default();
+        let names = [Some(before), before.strip_prefix(b".")];
+        names.into_iter().flatten().any(|name| self.access(&[place, name].concat()).contains(Access::RENAME_TO))
     }
 }
 
-/// The pieces for a part that looks so. Hashes are too long to be written digit by digit.
+/// Whether a file is for the time being: made and taken away again.
+const fn is_passing(access: Access) -> bool {
+    access.intersects(MADE) && access.intersects(GONE)
+}
+
+fn text_of<'p>(path: &'p [u8], name: &Range<usize>, part: &Part) -> Option<&'p [u8]> {
+    path.get(name.start + part.at.start..name.start + part.at.end)
+}
+
+/// The hash of a part of a name with the name's directory.
+fn place_of(path: &[u8], name: &Range<usize>, text: &[u8]) -> u64 {
+    hash((path.get(..name.start), text))
+}
+
+/// The pieces for a part that looks so. Hashes are too long to be written digit by digit, but four that are in a row
+/// begin no word.
 fn generalise(pieces: &mut Vec<Piece>, looks: Looks, text: &[u8]) {
     match looks {
         Looks::Number | Looks::Count | Looks::Version => pieces.extend([Piece::Digit, Piece::Any]),
-        Looks::Hash => pieces.extend([Piece::Hex, Piece::Any]),
+        Looks::Hash => pieces.extend([Piece::Hex, Piece::Hex, Piece::Hex, Piece::Hex, Piece::Any]),
         Looks::Uuid => {
             for group in 0..5 {
                 push(pieces, (group > 0).then_some(&b"-"[..]), Some(Piece::Hex));
@@ -312,7 +249,7 @@ fn generalise(pieces: &mut Vec<Piece>, looks: Looks, text: &[u8]) {
             b'0'..=b'9' => Piece::Digit,
             other => Piece::text(&[*other]),
         })),
-        Looks::Random => pieces.extend(std::iter::repeat_n(Piece::One, text.len())),
+        Looks::Random | Looks::Tail | Looks::Ending => pieces.extend(std::iter::repeat_n(Piece::One, text.len())),
     }
 }
 
@@ -323,73 +260,25 @@ fn push(pieces: &mut Vec<Piece>, text: Option<&[u8]>, piece: Option<Piece>) {
     pieces.extend(piece);
 }
 
-/// Where the names of a path stand.
-fn names(path: &[u8]) -> impl Iterator<Item = Range<usize>> {
-    let mut at = 0;
-    path.split(|byte| *byte == b'/').filter_map(move |name| {
-        let range = at..at + name.len();
-        at = range.end + 1;
-        (!range.is_empty()).then_some(range)
-    })
-}
-
-/// The hash of a directory and of what is left of a name in it without its volatile parts. Files named by hashes belong
-/// to the directory above their fan.
-fn shape(path: &[u8], name: &Range<usize>, parts: &Parts) -> u64 {
-    let fan_of = |end: usize| {
-        let fan = path.get(end.checked_sub(3)?..end)?;
-        let digits = fan.strip_prefix(b"/")?;
-        digits.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte)).then_some(end - 3)
-    };
-    let parent = name.start.saturating_sub(1);
-    let whole_hash = matches!(&parts[..], [part] if part.looks == Looks::Hash && part.at.len() == name.len());
-    let fanned = if whole_hash { fan_of(parent) } else { None };
-    let fan = matches!(&parts[..], [part] if part.looks == Looks::Fan);
-    let mut hasher = DefaultHasher::new();
-    path.get(..fanned.unwrap_or(parent)).hash(&mut hasher);
-    if fan || fanned.is_some() {
-        Looks::Fan.hash(&mut hasher);
-        return hasher.finish();
-    }
-    let mut plain = name.start;
-    for part in parts {
-        path.get(plain..name.start + part.at.start).hash(&mut hasher);
-        part.looks.hash(&mut hasher);
-        plain = name.start + part.at.end;
-    }
-    path.get(plain..name.end).hash(&mut hasher);
-    hasher.finish()
-}
-
-fn hash(bytes: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    bytes.hash(&mut hasher);
-    hasher.finish()
-}
-
-fn below(path: &[u8], places: &[&str]) -> bool {
-    let rest = |place: &&str| path.strip_prefix(place.as_bytes());
-    places.iter().filter_map(rest).any(|rest| rest.is_empty() || rest.starts_with(b"/"))
-}
-
-fn volatile(path: &[u8]) -> bool {
-    let mut above = path.split(|byte| *byte == b'/');
-    above.next_back();
-    below(path, VOLATILE) || above.any(|name| VOLATILE_NAMES.contains(&name))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::event::Outcome;
     use crate::fact::{Fact, FileFact};
-    use crate::record::Moment;
+    use crate::record::{Moment, RunId};
 
-    /// Patterns of all paths, `PATH ACCESS... [@RUN]` each.
+    /// Patterns of all paths, `PATH ACCESS... [@RUN]` each, or `PATH ACCESS... !` of a file that was not there.
     fn patterns(globs: Globs, uses: &[&str]) -> Vec<String> {
+        patterns_at(globs, uses, Vec::new())
+    }
+
+    /// The same, of runs between these times.
+    fn patterns_at(globs: Globs, uses: &[&str], runs: Vec<(i64, i64)>) -> Vec<String> {
         let mut record = Record::default();
         for line in uses {
-            let mut words = line.split(' ');
+            let missing = line.ends_with(" !");
+            let outcome = if missing { Outcome::Failed(libc::ENOENT) } else { Outcome::Returned(0) };
+            let mut words = line.trim_end_matches(" !").split(' ');
             let path = AbsPath::new(words.next().unwrap().as_bytes()).unwrap();
             let (runs, access): (Vec<_>, Vec<_>) = words.partition(|word| word.starts_with('@'));
             let access =
@@ -397,9 +286,10 @@ mod tests {
             let run = runs.first().map_or(1, |run| run[1..].parse().unwrap());
             let fact = FileFact { path, access, owner: true, directory: false };
             let moment = Moment { run: RunId(run), at_ms: 1, by: None };
-            record.absorb(&AbsPath::root(), Fact::File(fact), Outcome::Returned(0), moment);
+            record.absorb(&AbsPath::root(), Fact::File(fact), outcome, moment);
         }
-        let generaliser = Generaliser::new(&record, globs);
+        let mut generaliser = Generaliser::new(&record, globs);
+        generaliser.clock = Clock { runs };
         let files = record.subjects.values().flat_map(|subject| subject.files.keys());
         files.map(|path| text(&generaliser.pattern(path, true))).collect()
     }
@@ -417,6 +307,7 @@ mod tests {
     }
 
     const HEX: &str = "[0-9a-fA-F]";
+    const HASH: &str = "[0-9a-fA-F][0-9a-fA-F][0-9a-fA-F][0-9a-fA-F]*";
     const DATE: &str = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]";
 
     #[test]
@@ -429,6 +320,10 @@ mod tests {
             ("/srv/x/index.lock create rename-from", "/srv/x/index.lock"),
             ("/tmp/sortA1b2C3 create", "/tmp/sort??????"),
             ("/tmp/sortA1b2C3 read", "/tmp/sortA1b2C3"),
+            ("/srv/x/cache.bin.8_9tis7m create rename-from", "/srv/x/cache.bin.????????"),
+            ("/srv/x/cache.bin.8_9tis7m create", "/srv/x/cache.bin.8_9tis7m"),
+            ("/etc/sedA1b2C3 create rename-from", "/etc/sed??????"),
+            ("/etc/tmp.Zy9Xw8Vu7T create", "/etc/tmp.Zy9Xw8Vu7T"),
             ("/tmp/12 create", "/tmp/12"),
             ("/tmp/ynnk_0_k create remove", "/tmp/????????"),
             ("/tmp/lockfile create", "/tmp/lockfile"),
@@ -463,12 +358,60 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_in_a_temporary_name_stands_for_others_beside_it() {
+        let hash = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
+        let pack = format!("/srv/pack/pack-{hash}.pack");
+        let uses = |place: &str| {
+            let temporary = format!("/srv/{place}/.tmp-12-pack-{hash}.pack create rename-from");
+            patterns(Globs::Safe, &[&temporary, &format!("{pack} rename-to")])
+        };
+        assert_eq!(
+            uses("pack"),
+            [format!("/srv/pack/.tmp-[0-9]*-pack-{HASH}.pack"), format!("/srv/pack/pack-{HASH}.pack")]
+        );
+        assert_eq!(uses("else"), [format!("/srv/else/.tmp-[0-9]*-pack-{HASH}.pack"), pack.clone()]);
+        assert_eq!(patterns(Globs::Safe, &[&format!("{pack} rename-to")]), [pack]);
+    }
+
+    #[test]
+    fn a_word_is_random_where_the_name_before_it_is_given() {
+        let uses = |last: &str| patterns(Globs::Safe, &["/srv/.refs.iuixbm create rename-from", last]);
+        assert_eq!(uses("/srv/refs rename-to"), ["/srv/.refs.??????", "/srv/refs"]);
+        assert_eq!(uses("/srv/refs create"), ["/srv/.refs.iuixbm", "/srv/refs"]);
+    }
+
+    #[test]
+    fn one_sibling_that_was_found_is_enough_to_doubt() {
+        let objects = ["1", "2", "3"].map(|name| format!("/srv/object-{name} create"));
+        let mut uses = objects.iter().map(String::as_str).collect::<Vec<_>>();
+        assert_eq!(patterns(Globs::Safe, &uses)[0], "/srv/object-[0-9]*");
+        uses.push("/srv/object-5 read !");
+        assert_eq!(patterns(Globs::Safe, &uses)[0], "/srv/object-[0-9]*", "a lookup in vain");
+        uses.push("/srv/object-4 read");
+        assert_eq!(patterns(Globs::Safe, &uses)[0], "/srv/object-1");
+    }
+
+    #[test]
+    fn names_that_tell_the_time_of_the_run_will_tell_another_time() {
+        let runs = vec![(1_795_478_407_000, 1_795_478_409_000)];
+        for (used, expected) in [
+            ("/srv/log.2026-11-24 rename-to", format!("/srv/log.{DATE}")),
+            ("/srv/log.2026-11-24 read", "/srv/log.2026-11-24".to_owned()),
+            ("/srv/log.2025-11-24 rename-to", "/srv/log.2025-11-24".to_owned()),
+            ("/srv/state-1795478408 create", "/srv/state-[0-9]*".to_owned()),
+            ("/etc/state-1795478408 create", "/etc/state-1795478408".to_owned()),
+        ] {
+            assert_eq!(patterns_at(Globs::Safe, &[used], runs.clone()), [expected], "{used}");
+        }
+    }
+
+    #[test]
     fn files_named_by_hashes_have_siblings_across_their_fan() {
         let hash = "39a3ee5e6b4b0d3255bfef95601890afd80709";
         let objects = ["0a", "de", "f1"].map(|fan| format!("/srv/o/{fan}/{hash} create"));
         let uses =
             objects.iter().map(String::as_str).chain(["/srv/o/de create", "/srv/l/de create"]).collect::<Vec<_>>();
-        let expected = format!("/srv/o/{HEX}{HEX}/{HEX}*");
+        let expected = format!("/srv/o/{HEX}{HEX}/{HASH}");
         let fan = format!("/srv/o/{HEX}{HEX}");
         assert_eq!(patterns(Globs::Safe, &uses), ["/srv/l/de", &expected, &fan, &expected, &expected]);
     }
@@ -478,7 +421,8 @@ mod tests {
         for used in [
             "/root/tmp.Zy9Xw8Vu7T create remove",
             "/home/u/.ssh/tmpA1b2C3 create remove",
-            "/etc/sedA1b2C3 create remove",
+            "/etc/aB1c2D create remove",
+            "/etc/ssh/sedA1b2C3 create remove",
             "/proc/77/mem read",
             "/run/docker.sock connect",
             "/tmp/tmpA1b2C3.key create remove",

@@ -3,10 +3,14 @@
 //! Looks alone prove nothing: a part of a name is generalised only with evidence from the record (`Generaliser`), and
 //! never where secrets lie. One literal path gives one pattern, and the needs keep the literals behind each pattern.
 
+mod clock;
 mod evidence;
 mod names;
+mod places;
+mod siblings;
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(super) use evidence::Generaliser;
@@ -117,26 +121,32 @@ impl Pattern {
         let Self::General(pieces) = self else {
             return String::new();
         };
-        let count = |wanted: &Piece| pieces.iter().filter(|piece| *piece == wanted).count();
-        let starred = pieces.iter().zip(pieces.iter().skip(1)).filter(|(_, next)| **next == Piece::Any);
-        let mut words = pieces.iter().filter_map(Piece::leeway).map(str::to_owned).collect::<Vec<_>>();
-        words.extend(starred.map(|(piece, _)| {
-            let what = match piece {
-                Piece::Digit => "what begins with a digit",
-                Piece::Hex => "what begins with a hexadecimal digit",
-                _ => "any name",
-            };
-            what.to_owned()
-        }));
-        for (piece, what) in [(Piece::Digit, "digits"), (Piece::Hex, "hexadecimal digits"), (Piece::One, "characters")]
-        {
-            if count(&piece) > 0 {
-                words.push(format!("{} free {what}", count(&piece)));
+        let runs = pieces.chunk_by(|one, next| one == next).collect::<Vec<_>>();
+        let kind = |at: usize| runs.get(at).and_then(|run| run.first());
+        let mut words = Vec::new();
+        let mut free = BTreeMap::<&str, usize>::new();
+        for (at, run) in runs.iter().enumerate() {
+            let noun = kind(at).and_then(Piece::noun);
+            match (kind(at), noun, kind(at + 1)) {
+                (Some(Piece::Variable(variable)), ..) => words.extend(variable.leeway().map(str::to_owned)),
+                (_, Some(noun), Some(Piece::Any)) => {
+                    words.push(format!("{} and what follows", amount(run.len(), noun)));
+                }
+                (_, Some(noun), _) => *free.entry(noun).or_default() += run.len(),
+                (Some(Piece::Any), ..) if at.checked_sub(1).and_then(kind).and_then(Piece::noun).is_none() => {
+                    words.push("any name".to_owned());
+                }
+                _ => {}
             }
         }
+        words.extend(free.iter().map(|(noun, count)| amount(*count, noun)));
         words.dedup();
         words.join(", ")
     }
+}
+
+fn amount(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Whether `pieces` can make up `text`: every place at which those so far can end is kept, so that no pattern is slow.
@@ -177,10 +187,13 @@ impl Piece {
         }
     }
 
-    const fn leeway(&self) -> Option<&'static str> {
+    /// What one of these is called, if it stands for a single byte that is not told.
+    const fn noun(&self) -> Option<&'static str> {
         match self {
-            Self::Variable(variable) => variable.leeway(),
-            _ => None,
+            Self::Digit => Some("digit"),
+            Self::Hex => Some("hexadecimal digit"),
+            Self::One => Some("character"),
+            Self::Text(_) | Self::Variable(_) | Self::Any => None,
         }
     }
 
@@ -359,8 +372,11 @@ mod tests {
         let pid = Piece::Variable(Variable::Pid);
         assert_eq!(
             pattern(&[One, One, Digit, Any, pid]).leeway(),
-            "any process, what begins with a digit, 1 free digits, 2 free characters"
+            "1 digit and what follows, any process, 2 characters"
         );
+        let date = [Digit, Digit, Piece::text(b"-"), Digit, Digit];
+        assert_eq!(pattern(&date).leeway(), "4 digits");
+        assert_eq!(pattern(&[Piece::text(b"/a/"), Any]).leeway(), "any name");
         assert_eq!(pattern(&[Piece::Variable(Variable::Run)]).leeway(), "");
     }
 }

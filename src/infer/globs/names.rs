@@ -16,6 +16,11 @@ pub(super) enum Looks {
     Date,
     /// Random letters and digits, as `mkstemp(3)` makes them.
     Random,
+    /// Letters and digits at the end of a name that no word has, less surely: only a name for the time being has them.
+    Tail,
+    /// Six letters at the end of a name that may be a word: random if it is a name for the time being of the file whose
+    /// name stands before them.
+    Ending,
     /// A number that stands by itself.
     Number,
     /// A number at the end of a word.
@@ -37,8 +42,25 @@ pub(super) struct Part {
 pub(super) type Parts = SmallVec<[Part; 2]>;
 
 /// What programs begin the names of temporary files with. Longer ones come before those that they begin with.
-const TEMPORARY: &[&str] =
-    &["tmp", "temp", ".tmp", ".temp", "sh-thd", "sort", "sed", "etilqs_", "cc", ".goutputstream", "incoming"];
+const TEMPORARY: &[&str] = &[
+    "tmp_obj_",
+    "tmp_pack_",
+    "tmp_idx_",
+    "tmp_rev_",
+    "tmp_objdir-incoming-",
+    "tmp",
+    "temp",
+    ".tmp",
+    ".temp",
+    "sh-thd",
+    "sort",
+    "sed",
+    "etilqs_",
+    "cc",
+    ".goutputstream",
+    "incoming-",
+    "incoming",
+];
 
 /// The usual lengths of random parts: `mkstemp(3)`, Python's `tempfile`, `mktemp(1)`, `SQLite`.
 const RANDOM_LENGTHS: [usize; 5] = [6, 8, 10, 12, 16];
@@ -81,6 +103,10 @@ fn found(name: &[u8], at: usize, rest: &[u8], temporary: Option<usize>) -> Optio
         part(0, 2, Looks::Fan)
     } else if word.len() >= 16 && is_hex(word) && digits < word.len() && word.iter().any(u8::is_ascii_digit) {
         part(0, word.len(), Looks::Hash)
+    } else if digits > 0 && digits == rest.len() {
+        part(0, digits, Looks::Number)
+    } else if let Some(looks) = tail(name, at, rest).filter(|_| random(name, word, at, temporary).is_none()) {
+        part(0, rest.len(), looks)
     } else if digits > 0 && digits == word.len() {
         part(0, digits, Looks::Number)
     } else if let Some(from) = random(name, word, at, temporary) {
@@ -153,6 +179,31 @@ fn random(name: &[u8], word: &[u8], at: usize, temporary: Option<usize>) -> Opti
     (word.len() <= 24 && is_mixed(word)).then_some(0..word.len())
 }
 
+/// What `rest`, the end of a name behind a point or dash, looks like by its length and its letters.
+fn tail(name: &[u8], at: usize, rest: &[u8]) -> Option<Looks> {
+    let separated = name.get(..at).and_then(<[u8]>::last).is_some_and(|byte| !byte.is_ascii_alphanumeric());
+    let mkstemp = RANDOM_LENGTHS.contains(&rest.len()) && rest.iter().all(u8::is_ascii_alphanumeric);
+    let python = rest.len() == 8 && rest.iter().all(|byte| is_python(*byte));
+    let mut words = rest.split(|byte| *byte == b'_').filter(|word| !word.is_empty());
+    match words.all(is_word) {
+        _ if !separated || !(mkstemp || python) => None,
+        true => (rest.len() == 6 && at > 1).then_some(Looks::Ending),
+        false => Some(Looks::Tail),
+    }
+}
+
+/// Whether a text may be a word of a language: letters of one case, or with a capital, in which vowels and
+/// consonants take turns.
+fn is_word(text: &[u8]) -> bool {
+    let vowel = |byte: &u8| b"aeiouyAEIOUY".contains(byte);
+    let one_case = |case: fn(&u8) -> bool| text.iter().skip(1).all(case);
+    let turns = text.chunk_by(|one, next| vowel(one) == vowel(next)).all(|run| run.len() <= 3);
+    text.iter().all(u8::is_ascii_alphabetic)
+        && (one_case(u8::is_ascii_lowercase) || one_case(u8::is_ascii_uppercase))
+        && turns
+        && text.iter().any(vowel)
+}
+
 const fn is_python(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'
 }
@@ -190,6 +241,14 @@ mod tests {
             ("sedX7kQ2p", "sed<Random 6>"),
             ("fooX7kQ2p", "foo<Random 6>"),
             ("tmp_obj_aBcDeF", "tmp_obj_<Random 6>"),
+            ("tmp_obj_abcdef", "tmp_obj_<Random 6>"),
+            ("pkgcache.bin.8_9tis7m", "pkgcache.bin.<Tail 8>"),
+            ("pkgcache.bin.qkzwxa", "pkgcache.bin.<Tail 6>"),
+            ("pkgcache.bin.snapshot", "pkgcache.bin.snapshot"),
+            ("pkgcache.bin.backup", "pkgcache.bin.<Ending 6>"),
+            ("refs_iuixbm", "refs_<Ending 6>"),
+            ("pkgcache.bin.old_copy", "pkgcache.bin.old_copy"),
+            ("temp-12345678", "temp-<Number 8>"),
             ("temp-appendonly.aof.manifest", "temp-appendonly.aof.manifest"),
             ("tmpab_cd3x1", "tmp<Random 8>"),
             ("tmp.Zy9Xw8Vu7T", "tmp.<Random 10>"),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bitflags::bitflags;
 
+use super::links;
 use crate::fact::Access;
 use crate::infer::{FileNeed, Needs, Pattern};
 use crate::path::AbsPath;
@@ -131,8 +132,9 @@ impl FileRule {
 
 /// One rule for each file need that asks for anything.
 pub(super) fn rules(needs: &Needs<'_>) -> Vec<FileRule> {
-    let mut rules = Vec::with_capacity(needs.files.len());
-    rules.extend(needs.files.iter().map(rule).filter(|rule| !(rule.anybody | rule.owner).is_empty()));
+    let mut rules = needs.files.iter().map(rule).collect::<Vec<_>>();
+    links::settle(needs, &mut rules);
+    rules.retain(|rule| !(rule.anybody | rule.owner).is_empty());
     rules
 }
 

@@ -8,6 +8,7 @@ pub mod abstractions;
 pub mod denies;
 mod files;
 mod glob;
+mod links;
 mod mounts;
 pub mod names;
 mod options;
@@ -28,7 +29,7 @@ pub use denies::{DENIES, Deny};
 
 use super::{Policy, Verdict, caps};
 use crate::fact::{Access, Capability, Fact, Gap, GapKind, NamespaceFact, NamespaceKind, NetworkFact};
-use crate::infer::caps::sufficient;
+use crate::infer::caps::{idle_question, sufficient};
 use crate::infer::{CapabilityNeed, Needs, Pattern};
 use crate::path::AbsPath;
 use programs::{Programs, Under};
@@ -55,6 +56,8 @@ pub struct AppArmor {
     pub container: bool,
     /// Capabilities.
     pub capabilities: BTreeSet<Capability>,
+    /// Those of them that the kernel asks for without acting on the answer: each refusal would be logged.
+    pub idle: BTreeSet<Capability>,
     /// Signals.
     pub signals: BTreeSet<SignalRule>,
     /// Tracing.
@@ -109,10 +112,13 @@ impl AppArmor {
 
     /// The rules for `needs` that hang on nobody else.
     fn of(needs: &Needs<'_>, gaps: &mut BTreeSet<Gap>) -> Self {
+        let granted = caps::granted(&needs.capabilities).map(|need| need.capability).collect::<BTreeSet<_>>();
+        let idle = idle(needs);
         Self {
             files: files::rules(needs),
             network: expressible(needs.network.keys(), gaps, |fact| network(fact)),
-            capabilities: capabilities(needs),
+            capabilities: granted.union(&idle).copied().collect(),
+            idle: idle.difference(&granted).copied().collect(),
             mounts: expressible(needs.mounts.keys(), gaps, |fact| mounts::rule(fact)),
             ..Self::default()
         }
@@ -194,7 +200,7 @@ impl AppArmor {
                 Verdict::allowed_if(self.granted(&fact.file, false, true).contains(Permissions::EXECUTE))
             }
             Fact::Network(fact) => Verdict::allowed_if(network(fact).is_ok_and(|rule| self.network.contains(&rule))),
-            Fact::Check(_) => caps::permits(&self.capabilities, fact),
+            Fact::Check(_) => permits_check(&self.capabilities, fact),
             Fact::Signal(fact) => Verdict::allowed_if(self.signals.iter().any(|rule| rule.permits(fact))),
             Fact::Trace(fact) => Verdict::allowed_if(self.traces.iter().any(|rule| rule.permits(fact))),
             Fact::Mount(fact) => Verdict::allowed_if(mounts::rule(fact).is_ok_and(|rule| self.mounts.contains(&rule))),
@@ -230,6 +236,12 @@ impl Policy for AppArmor {
     }
 }
 
+/// What a profile with these capabilities says to a question for one, also where the answer changes nothing.
+fn permits_check(capabilities: &BTreeSet<Capability>, fact: &Fact) -> Verdict {
+    let idle = if let Fact::Check(check) = fact { idle_question(check) } else { None };
+    idle.map_or_else(|| caps::permits(capabilities, fact), |asked| Verdict::allowed_if(capabilities.contains(&asked)))
+}
+
 const USER_NAMESPACE: NamespaceFact = NamespaceFact { kind: NamespaceKind::User, joined: false };
 
 /// That the workload changed its profile by itself (`aa_change_profile(2)`): to which one was not recorded.
@@ -249,16 +261,16 @@ fn changed_profile(needs: &Needs<'_>) -> Option<Gap> {
     Some(Gap { kind: GapKind::Inexpressible, detail })
 }
 
-/// The needed ones, and those that the kernel asks for first: it tries `CAP_DAC_READ_SEARCH` for what that would
-/// grant before `CAP_DAC_OVERRIDE` (`fs/namei.c`, `generic_permission()`), and logs each refusal.
-fn capabilities(needs: &Needs<'_>) -> BTreeSet<Capability> {
+/// What the kernel asks for without acting on the answer, and what it asks for first: it tries `CAP_DAC_READ_SEARCH` for
+/// what that would grant before `CAP_DAC_OVERRIDE` (`fs/namei.c`, `generic_permission()`).
+fn idle(needs: &Needs<'_>) -> BTreeSet<Capability> {
     let first = |need: &CapabilityNeed<'_>| {
         let mut checks = need.reasons.iter().map(|reason| sufficient(reason.check));
         let asked = need.capability == Capability::DacOverride
             && checks.any(|any_of| any_of.contains(&Capability::DacReadSearch));
         asked.then_some(Capability::DacReadSearch)
     };
-    caps::granted(&needs.capabilities).flat_map(|need| [Some(need.capability), first(need)]).flatten().collect()
+    caps::granted(&needs.capabilities).filter_map(first).chain(needs.idle.iter().copied()).collect()
 }
 
 /// The rules of the facts that have one; the others become gaps.

@@ -9,8 +9,8 @@ use crate::fact::{
 };
 use crate::path::AbsPath;
 use crate::policy::apparmor::files::Permissions;
-use crate::policy::apparmor::{mounts, names};
-use crate::policy::{Policy, Verdict, caps};
+use crate::policy::apparmor::{mounts, names, permits_check};
+use crate::policy::{Policy, Verdict};
 
 impl Policy for Document {
     /// A fact does not tell which program it is of: it is allowed when any profile allows it. What no profile allows may
@@ -85,7 +85,7 @@ impl Profile {
             Fact::File(fact) => self.file(fact),
             Fact::Execution(fact) => self.execution(fact),
             Fact::Network(fact) => self.network(fact),
-            Fact::Check(_) => caps::permits(&self.capabilities(), fact),
+            Fact::Check(_) => permits_check(&self.capabilities(), fact),
             Fact::Signal(fact) => self.signal(fact, context),
             Fact::Trace(fact) => self.trace(fact, context),
             Fact::Mount(fact) => self.mount(fact),
