@@ -42,7 +42,7 @@ Examples:
   learn check --against docker-default.json --caps SYS_ADMIN --arch aarch64 --record a.json")]
 pub struct CheckArgs {
     /// What should cover it: a record, the folder of a run, a seccomp profile in the OCI or in Docker's
-    /// form, AppArmor profiles, or a list of capabilities
+    /// form, an AppArmor profile, or a list of capabilities
     #[arg(long, value_name = "BASE")]
     against: PathBuf,
 

@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Kind, Side};
-use crate::fact::MountOperation;
+use super::{Kind, Side, words};
+use crate::fact::Capability;
 use crate::path::to_text;
 use crate::policy::apparmor::Permissions;
 use crate::policy::apparmor::text::{Document, Exec, Names, Profile, Rule, What};
@@ -247,32 +247,18 @@ fn file_claims(rule: &Rule) -> Vec<Claim<'_>> {
 }
 
 fn plain_claims<'d>(rule: &'d Rule, profile: &Profile) -> Vec<Claim<'d>> {
-    let plain = |kind, name: String, part: String, wider| Claim::Plain { kind, name, part, wider };
     let any = |word: &Option<String>| word.clone().unwrap_or_else(|| "any".to_owned());
     match &rule.what {
         What::File { .. } => Vec::new(),
         What::Capability(some) => {
-            let all = crate::fact::Capability::ALL.iter().filter(|one| some.is_empty() || some.contains(one));
+            let all = Capability::ALL.iter().filter(|one| some.is_empty() || some.contains(one));
             all.map(|one| plain(Kind::Capability, one.name().to_owned(), String::new(), Vec::new())).collect()
         }
         What::Network { family, kind } => {
             let (family, kind) = (any(family), any(kind));
             vec![plain(Kind::Family, format!("{family} {kind}"), String::new(), wider_family(&family, &kind))]
         }
-        What::Unix { access, kind, limited } => {
-            let limits = if *limited { " of some addresses" } else { "" };
-            let words = if access.is_empty() { vec!["any".to_owned()] } else { access.iter().cloned().collect() };
-            let (name, kind) = (format!("unix {}", any(kind)), any(kind));
-            let claim = |word: &String| {
-                let mut wider = wider_family("unix", &kind);
-                wider.push((name.clone(), String::new()));
-                for name in [name.clone(), "unix any".to_owned()] {
-                    wider.extend([word.as_str(), "any"].map(|word| (name.clone(), word.to_owned())));
-                }
-                plain(Kind::Family, name.clone(), format!("{word}{limits}"), wider)
-            };
-            words.iter().map(claim).collect()
-        }
+        What::Unix { access, kind, limited } => unix_claims(access, &any(kind), *limited),
         What::Signal { access, signals, peer } => {
             let peer = whom(peer.as_ref(), profile);
             let signals = if signals.is_empty() { vec!["all".to_owned()] } else { signals.iter().cloned().collect() };
@@ -296,7 +282,7 @@ fn plain_claims<'d>(rule: &'d Rule, profile: &Profile) -> Vec<Claim<'d>> {
             words.map(claim).collect()
         }
         What::Mount { operation, target, .. } => {
-            let operation = word(*operation);
+            let operation = words::mount_operation(*operation);
             let target = target.as_ref().map_or("anything", Names::text);
             let wider = vec![(format!("{operation} on anything"), operation.to_owned())];
             vec![plain(Kind::Mount, format!("{operation} on {target}"), rule.to_string(), wider)]
@@ -305,6 +291,25 @@ fn plain_claims<'d>(rule: &'d Rule, profile: &Profile) -> Vec<Claim<'d>> {
             vec![plain(Kind::Policy, format!("rule {kind} {words}").trim_end().to_owned(), String::new(), Vec::new())]
         }
     }
+}
+
+/// The claims of a rule about Unix sockets, one for each thing that may be done with them.
+fn unix_claims<'d>(access: &BTreeSet<String>, kind: &str, limited: bool) -> Vec<Claim<'d>> {
+    let limits = if limited { " of some addresses" } else { "" };
+    let words = if access.is_empty() { vec!["any"] } else { access.iter().map(String::as_str).collect() };
+    let name = format!("unix {kind}");
+    let claim = |word: &str| {
+        let mut wider = wider_family("unix", kind);
+        for name in [name.clone(), "unix any".to_owned()] {
+            wider.extend([word, "any"].map(|word| (name.clone(), word.to_owned())));
+        }
+        plain(Kind::Family, name.clone(), format!("{word}{limits}"), wider)
+    };
+    words.into_iter().map(claim).collect()
+}
+
+fn plain<'d>(kind: Kind, name: String, part: String, wider: Vec<(String, String)>) -> Claim<'d> {
+    Claim::Plain { kind, name, part, wider }
 }
 
 /// What would cover sockets of this family and type.
@@ -319,15 +324,6 @@ fn whom(peer: Option<&Names>, profile: &Profile) -> String {
         None => "anybody".to_owned(),
         Some(peer) if peer.matches(profile.name.as_bytes()) && peer.literal().is_some() => "itself".to_owned(),
         Some(peer) => peer.text().to_owned(),
-    }
-}
-
-const fn word(operation: MountOperation) -> &'static str {
-    match operation {
-        MountOperation::Mount => "mount",
-        MountOperation::Remount => "remount",
-        MountOperation::Umount => "umount",
-        MountOperation::PivotRoot => "pivot_root",
     }
 }
 

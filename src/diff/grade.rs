@@ -67,12 +67,12 @@ fn policy(name: &str, part: &str) -> Grade {
 fn family(name: &str) -> Grade {
     let mut words = name.split(' ');
     match (words.next(), words.next()) {
-        (Some("netlink"), Some("raw")) => (Level::High, "a family of sockets that it did not use"),
+        (Some("netlink"), Some("raw")) => (Level::High, "a kind of sockets that it did not use"),
         (Some("packet" | "any"), _) | (_, Some("raw" | "packet")) | (Some("inet" | "inet6"), Some("any")) => {
             (Level::Critical, "forges and sniffs packets")
         }
         (Some("unix"), _) => (Level::Low, "stays on the machine"),
-        _ => (Level::High, "a family of sockets that it did not use"),
+        _ => (Level::High, "a kind of sockets that it did not use"),
     }
 }
 
@@ -130,6 +130,11 @@ mod tests {
             (Kind::File, "@{PROC}/@{pid}/oom_score_adj", "write", Level::Medium),
             (Kind::File, "/proc/77/environ", "read", Level::High),
             (Kind::File, "/dev/sda1", "read", Level::Critical),
+            (Kind::File, "/dev/s*", "read", Level::Critical),
+            (Kind::File, "/**", "read", Level::Critical),
+            (Kind::File, "/*", "read", Level::High),
+            (Kind::File, "/usr/bin/a", "exec ix", Level::High),
+            (Kind::File, "/usr/bin/a", "exec pux", Level::Critical),
             (Kind::File, "/dev/nvme0n1", "write", Level::Critical),
             (Kind::File, "/dev/fuse", "write", Level::High),
             (Kind::File, "/home/me/.bashrc", "append", Level::Critical),
@@ -151,6 +156,11 @@ mod tests {
             (Kind::Policy, "default action", "allowed", Level::Critical),
             (Kind::Policy, "default action", "refused: EPERM", Level::Low),
             (Kind::Policy, "flag SECCOMP_FILTER_FLAG_SPEC_ALLOW", "", Level::Medium),
+            (Kind::Policy, "flag complain", "", Level::Critical),
+            (Kind::Policy, "rule change_profile -> x", "", Level::High),
+            (Kind::Policy, "rule userns", "", Level::High),
+            (Kind::Family, "inet any", "", Level::Critical),
+            (Kind::Family, "unix any", "", Level::Low),
         ] {
             assert_eq!(grade(kind, name, part).0, level, "{kind:?} {name} {part}");
         }

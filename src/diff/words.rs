@@ -68,16 +68,21 @@ pub(crate) fn namespace(fact: NamespaceFact) -> (String, &'static str) {
 /// What is mounted where, and how.
 pub(crate) fn mount(fact: &MountFact) -> (String, String) {
     let MountFact { operation, source, target, filesystem, flags } = fact;
-    let operation = match operation {
-        MountOperation::Mount => "mount",
-        MountOperation::Remount => "remount",
-        MountOperation::Umount => "umount",
-        MountOperation::PivotRoot => "pivot_root",
-    };
+    let operation = mount_operation(*operation);
     let how = [("type", filesystem.clone()), ("of", source.clone()), ("flags", format!("{flags:#x}"))];
     let how = how.into_iter().filter(|(_, what)| !what.is_empty() && what != "0x0");
     let how = how.map(|(word, what)| format!("{word} {what}")).collect::<Vec<_>>();
     (format!("{operation} on {target}"), how.join(", "))
+}
+
+/// What is done to the mount table.
+pub(super) const fn mount_operation(operation: MountOperation) -> &'static str {
+    match operation {
+        MountOperation::Mount => "mount",
+        MountOperation::Remount => "remount",
+        MountOperation::Umount => "umount",
+        MountOperation::PivotRoot => "pivot_root",
+    }
 }
 
 /// Which ids, and their values.

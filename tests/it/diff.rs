@@ -359,8 +359,9 @@ fn hostile_names_leave_sarif_valid() {
 
 #[test]
 fn a_comment_is_bounded_whatever_names_and_notes_there_are() {
-    // Long names, each of which differs at its end, and notes without number.
-    let record = with_files((0..500).map(|number| format!("/srv/{}/{number}x", "`<b>".repeat(1000))));
+    // Names as long as the kernel takes them, each of which differs at its end, and notes without number.
+    let long = format!("/{}", "`<b>".repeat(50)).repeat(19);
+    let record = with_files((0..500).map(|number| format!("/srv{long}/{number}x")));
     let list = tempfile::NamedTempFile::new().unwrap();
     let line = |number| {
         let item = "n".repeat(2000);

@@ -66,6 +66,19 @@ fn what_a_release_adds_is_told_with_its_risk() {
 }
 
 #[test]
+fn another_python_is_a_move() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = (project().join("samples/releases/python/old.json"), folder.path().join("new.json"));
+    let text = fs::read_to_string(&old).unwrap();
+    let text = text.replace("python3.11", "python3.12").replace("cpython-311", "cpython-312");
+    fs::write(&new, text.replace("python311", "python312")).unwrap();
+    let ended = learn(["diff".as_ref(), old.as_os_str(), new.as_os_str(), "--format".as_ref(), "json".as_ref()]);
+    let report: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let changes = report["changes"].as_array().unwrap();
+    assert!(changes.len() > 100 && changes.iter().all(|change| change["change"] == "moved"), "{}", ended.stdout);
+}
+
+#[test]
 fn records_are_as_this_version_writes_them() {
     for record in RELEASES.iter().flat_map(|release| ["old", "new"].map(|side| format!("{release}/{side}.json"))) {
         let record = Path::new("samples/releases").join(record);
