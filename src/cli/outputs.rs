@@ -140,12 +140,6 @@ impl Outputs {
         self.render(format, record, &self.profile_name(record), &Destination::Stdout)
     }
 
-    /// What `record` needs, as the profiles show it.
-    #[must_use]
-    pub fn needs<'r>(&self, record: &'r Record) -> infer::Needs<'r> {
-        infer::infer(record, &self.generality)
-    }
-
     /// The text of every format.
     ///
     /// # Errors

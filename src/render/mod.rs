@@ -31,6 +31,9 @@ pub use context::date;
 pub use engine::Templates;
 pub use name::{BadName, ProfileName};
 
+/// Compiles a program out of needs.
+type Compile = fn(&Needs<'_>, &Options) -> Result<Vec<u8>, RenderError>;
+
 /// One output format.
 #[derive(Debug)]
 pub struct Format {
@@ -53,7 +56,7 @@ pub struct Format {
     /// Whether it is written only when it is asked for by name.
     pub asked: bool,
     /// Makes a program, which is no text and has no template.
-    program: Option<fn(&Needs<'_>, &Options) -> Result<Vec<u8>, RenderError>>,
+    program: Option<Compile>,
 }
 
 /// The name of the format whose readers bound its length.
