@@ -62,11 +62,20 @@ impl Instruction {
 /// The filter for what is known; never longer than the kernel accepts. One that asks needs a listener.
 #[must_use]
 pub fn program(known: &KnownCalls, asks: bool) -> Vec<Instruction> {
-    let whole = assemble(known, asks, VALUES_LIMIT);
-    if whole.len() <= LIMIT {
-        return whole;
+    fitted(known, asks).1
+}
+
+/// A program that is short enough, and how many lists of arguments of one call it holds at most. Of thousands of lists
+/// the calls with the most are left out: those stop, the others do not.
+fn fitted(known: &KnownCalls, asks: bool) -> (usize, Vec<Instruction>) {
+    let mut values_limit = VALUES_LIMIT;
+    loop {
+        let program = assemble(known, asks, values_limit);
+        if program.len() <= LIMIT || values_limit == 0 {
+            return (values_limit, program);
+        }
+        values_limit /= 2;
     }
-    assemble(known, asks, 0) // Thousands of argument lists: those calls stop, the others do not.
 }
 
 fn assemble(known: &KnownCalls, asks: bool, values_limit: usize) -> Vec<Instruction> {
@@ -242,9 +251,10 @@ mod tests {
         ]
     }
 
-    fn allows(known: &KnownCalls, number: u32, args: [u64; 6]) -> bool {
+    fn allows(known: &KnownCalls, values_limit: usize, number: u32, args: [u64; 6]) -> bool {
         match known.calls.get(&number) {
             None => false,
+            Some(Known::Values { seen, .. }) if seen.len() > values_limit => false,
             Some(Known::Always) => true,
             Some(Known::Values { registers, seen }) => seen
                 .contains(&registers.iter().map(|&(index, mask)| args[usize::from(index)] & mask).collect::<Vec<_>>()),
@@ -257,10 +267,10 @@ mod tests {
     }
 
     /// What is to become of a native call.
-    fn verdict(known: &KnownCalls, asks: bool, number: u32, args: [u64; 6]) -> u32 {
+    fn verdict(known: &KnownCalls, asks: bool, values_limit: usize, number: u32, args: [u64; 6]) -> u32 {
         let asked = known.foreseen.get(&number).filter(|_| asks);
         match asked.map(|unless| low(args[usize::from(unless.argument)]) & unless.bits) {
-            _ if allows(known, number, args) => RET_ALLOW,
+            _ if allows(known, values_limit, number, args) => RET_ALLOW,
             Some(0) => RET_ASK,
             _ => RET_TRACE,
         }
@@ -275,7 +285,7 @@ mod tests {
             probes in prop::collection::vec((0..480u32, any::<[u64; 6]>()), 50),
         ) {
             let known = KnownCalls { calls, foreseen };
-            let program = program(&known, asks);
+            let (values_limit, program) = fitted(&known, asks);
             prop_assert!(program.len() <= LIMIT);
             let bytes: Vec<_> = program.iter().map(|instruction| instruction.to_bytes()).collect();
             prop_assert!(kernel_accepts(&bytes));
@@ -305,7 +315,7 @@ mod tests {
             }));
             let foreseen = known.foreseen.iter().map(|(&number, unless)| (number, [u64::from(unless.bits); 6]));
             for (number, args) in probes.into_iter().chain(foreseen) {
-                let expected = verdict(&known, asks, number, args);
+                let expected = verdict(&known, asks, values_limit, number, args);
                 prop_assert_eq!(run(&program, native, number, args), expected, "call {} {:x?}", number, args);
                 prop_assert_eq!(run(&program, Abi::I386.audit_arch(), number, args), RET_TRACE);
                 prop_assert_eq!(run(&program, native, number | X32_BIT, args), RET_TRACE);
