@@ -1,5 +1,6 @@
 //! `learn check`: whether a release needs anything that a record or a profile does not cover.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -14,7 +15,7 @@ use super::session::{Limits, Session, status_of};
 use super::sides::{Input, Policy};
 use super::status::StatusLine;
 use super::{host, keep, launch, run};
-use crate::abi::Abi;
+use crate::abi::{Abi, Syscall};
 use crate::capture::confine::Confinement;
 use crate::capture::ptrace::Ptrace;
 use crate::capture::{Backend, Workload};
@@ -204,13 +205,13 @@ fn complaints(profile: &Seccomp, workload: Workload) -> Result<Vec<Finding>> {
     if let Some(gap) = denials.gaps().next() {
         return Err(anyhow!("{} ({})", gap.detail, gap.kind.name()).context("not everything was seen"));
     }
-    let items = denials.iter().map(|(denial, args)| Finding {
-        kind: "syscall",
-        item: denial.shown(args),
-        why: end(denial.action),
-        by: denial.subject.iter().map(ToString::to_string).collect(),
-    });
-    Ok(items.collect())
+    let mut items = BTreeMap::<_, Vec<String>>::new();
+    for denial in denials.iter() {
+        let values = denial.compared.iter().map(|&(index, _, value)| (index, value));
+        let item = item(denial.abi, &denial.call, values);
+        items.entry((item, end(denial.action))).or_default().extend(denial.subject.as_ref().map(ToString::to_string));
+    }
+    Ok(items.into_iter().map(|((item, why), by)| Finding { kind: "syscall", item, why, by }).collect())
 }
 
 fn warn_of_status(finished: &Finished) {
@@ -221,17 +222,22 @@ fn warn_of_status(finished: &Finished) {
     }
 }
 
+/// A call with those of its arguments that a profile compares.
+fn item(abi: Abi, call: &Syscall, values: impl Iterator<Item = (u8, u64)>) -> String {
+    let values: Vec<_> = values.map(|(index, value)| format!("argument {index} {value:#x}")).collect();
+    let with = if values.is_empty() { String::new() } else { format!(" with {}", values.join(", ")) };
+    format!("{abi} {call}{with}")
+}
+
 impl Finding {
     fn of_call(found: &Uncovered) -> Self {
-        let values = found.arguments.iter().flat_map(|arguments| &arguments.0);
-        let values: Vec<_> = values.map(|(index, value)| format!("argument {index} {value:#x}")).collect();
-        let with = if values.is_empty() { String::new() } else { format!(" with {}", values.join(", ")) };
+        let values = found.arguments.iter().flat_map(|arguments| arguments.0.iter().copied());
         let why = match found.actions.iter().collect::<Vec<_>>()[..] {
             [] => "ends the process: no rules for this ABI".to_owned(),
             [action] if action.admits() != Some(true) => end(*action),
             _ => "hangs on arguments that were not recorded".to_owned(),
         };
         let by = found.by.iter().map(ToString::to_string).collect();
-        Self { kind: "syscall", item: format!("{} {}{with}", found.abi, found.call), why, by }
+        Self { kind: "syscall", item: item(found.abi, &found.call, values), why, by }
     }
 }

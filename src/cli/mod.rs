@@ -11,6 +11,7 @@ pub mod outputs;
 pub mod run;
 
 mod apparmor;
+mod arity;
 mod check;
 mod denial;
 mod denials;

@@ -137,6 +137,11 @@ fn a_run_is_checked_without_being_confined() {
         assert!(stdout.lines().any(|line| line.starts_with("syscall ") && line.contains("socket")), "{stdout}");
         assert!(stdout.contains("/python3"), "{stdout}");
     }
+    let base = folder.join("seccomp.json");
+    let [first, second] = [(); 2].map(|()| check(&base, ["--json"].into_iter().chain(socket)).1);
+    assert_eq!(first, second, "no addresses or other things that differ from run to run");
+    let json: serde_json::Value = serde_json::from_str(first.strip_prefix("made\n").unwrap()).unwrap();
+    assert_eq!(json["uncovered"][0]["item"], "x86_64 socket");
 }
 
 #[test]
