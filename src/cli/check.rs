@@ -19,11 +19,13 @@ use crate::abi::{Abi, Syscall};
 use crate::capture::confine::Confinement;
 use crate::capture::ptrace::Ptrace;
 use crate::capture::{Backend, Workload};
-use crate::check::{Uncovered, uncovered};
-use crate::diff::{Direction, Level, Side, compare};
+use crate::check::{Uncovered, judged, uncovered};
+use crate::diff::{Direction, Kind, Level, Side, compare};
 use crate::event::Finished;
 use crate::fact::CapabilitySet;
 use crate::infer;
+use crate::policy::Verdict;
+use crate::policy::apparmor::text::Document;
 use crate::policy::seccomp::{Host, Kernel, Seccomp};
 use crate::record::Record;
 
@@ -152,8 +154,32 @@ fn beyond_policy(policy: &Policy, new: &Record, needs: &infer::Needs<'_>) -> Res
     if let Policy::Seccomp(profile) = policy {
         return Ok(uncovered(profile, new).iter().map(Finding::of_call).collect());
     }
+    if let Policy::AppArmor(document) = policy {
+        return Ok(beyond_profiles(document, new));
+    }
     let (own, needed) = policy.beside(needs)?;
     Ok(beyond(&own, &needed))
+}
+
+/// What AppArmor profiles refuse of a record, and what they may refuse.
+fn beyond_profiles(document: &Document, new: &Record) -> Vec<Finding> {
+    let open = match document.unread.first() {
+        Some(unread) => format!("hangs on a rule that is not understood: {}: {}", unread.place, unread.why),
+        None => "hangs on whom or what it meets".to_owned(),
+    };
+    let verdicts = [(Verdict::Denied, "no rule allows it".to_owned()), (Verdict::Unknown, open)];
+    let findings = verdicts.into_iter().flat_map(|(verdict, why)| {
+        let part = judged(document, new, verdict);
+        let options = infer::Options { globs: infer::Globs::Off, ..infer::Options::default() };
+        let mut found = beyond(&Side::default(), &Side::of_needs(&infer::infer(&part, &options)));
+        // The family of a socket is told by its use.
+        found.retain(|finding| finding.kind != Kind::Family.name());
+        for finding in &mut found {
+            finding.why.clone_from(&why);
+        }
+        found
+    });
+    findings.collect()
 }
 
 /// What only the new side has, but for what comes and goes by chance.

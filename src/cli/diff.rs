@@ -182,7 +182,8 @@ fn threshold(args: &DiffArgs) -> Threshold {
     threshold
 }
 
-fn read_accepted(path: &Path) -> Result<Accepted> {
+/// Reads a file of what was looked at and accepted.
+pub(super) fn read_accepted(path: &Path) -> Result<Accepted> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let today = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let today = today.get(..10).unwrap_or_default();

@@ -125,7 +125,7 @@ fn compiled(profile: &Seccomp) -> Result<Vec<Instruction>> {
     }
     let compiled = profile.compile_asking()?;
     for call in &compiled.unknown {
-        log::info!("libseccomp does not know `{call}`: it meets the profile's default action");
+        log::info!("libseccomp does not know `{call}`: a runtime gives it the profile's default action");
     }
     Ok(compiled.program)
 }

@@ -9,11 +9,13 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::apparmor::AppArmorArgs;
 use super::io::{self, Destination};
-use super::seccomp::SeccompArgs;
+use super::seccomp::{Findings, Seccomp, SeccompArgs};
+use crate::explain::Output;
 use crate::infer;
 use crate::policy;
+use crate::policy::seccomp::Derived;
 use crate::record::Record;
-use crate::render::{FORMATS, Format, ProfileName, Templates};
+use crate::render::{FORMATS, Format, ProfileName, SECCOMP, Templates};
 
 /// Arguments about profiles.
 #[derive(Debug, clap::Args)]
@@ -50,6 +52,7 @@ pub struct Outputs {
     name: Option<ProfileName>,
     generality: infer::Options,
     options: policy::Options,
+    seccomp: Seccomp,
 }
 
 impl Outputs {
@@ -63,14 +66,17 @@ impl Outputs {
             Some(folder) => folder.display().to_string(),
             None => "built in".to_owned(),
         })?;
-        let wanted =
-            |format: &&Format| args.format.is_empty() || args.format.iter().any(|chosen| chosen.name == format.name);
+        let seccomp = args.seccomp.resolve()?;
+        let wanted = |format: &&Format| {
+            args.format.is_empty() && !format.asked || args.format.iter().any(|chosen| chosen.name == format.name)
+        };
         Ok(Self {
             formats: FORMATS.iter().filter(wanted).collect(),
             templates,
             name: args.apparmor.container().or(args.name.as_ref()).cloned(),
             generality: args.apparmor.needs(),
-            options: policy::Options { seccomp: args.seccomp.options()?, apparmor: args.apparmor.options()? },
+            options: policy::Options { seccomp: seccomp.options.clone(), apparmor: args.apparmor.options()? },
+            seccomp,
         })
     }
 
@@ -104,6 +110,25 @@ impl Outputs {
         Ok(files)
     }
 
+    /// The seccomp profile for these needs, if it is among what is written.
+    #[must_use]
+    pub fn seccomp(&self, needs: &infer::Needs<'_>) -> Option<Derived> {
+        let written = self.formats.iter().any(|format| format.name == SECCOMP);
+        written.then(|| Derived::new(needs, &self.options.seccomp))
+    }
+
+    /// What is wrong with the seccomp profile by what was asked for.
+    #[must_use]
+    pub(super) fn findings(&self, needs: &infer::Needs<'_>) -> Findings {
+        self.seccomp.findings(needs)
+    }
+
+    /// The needs of a record, as they are written.
+    #[must_use]
+    pub fn needs<'r>(&self, record: &'r Record) -> infer::Needs<'r> {
+        infer::infer(record, &self.generality)
+    }
+
     /// Writes the one chosen format to standard output.
     ///
     /// # Errors
@@ -115,6 +140,20 @@ impl Outputs {
         self.render(format, record, &self.profile_name(record), &Destination::Stdout)
     }
 
+    /// The text of every format.
+    ///
+    /// # Errors
+    /// Those of rendering.
+    pub fn texts(&self, record: &Record) -> Result<Vec<Output>> {
+        let name = self.profile_name(record);
+        let text = |format: &&'static Format| {
+            let mut text = Vec::new();
+            format.render(self.needs(record), &self.options, &name, &self.templates, &mut text)?;
+            Ok(Output { file: format.file_name(&name), text: String::from_utf8_lossy(&text).into_owned() })
+        };
+        self.formats.iter().map(text).collect()
+    }
+
     /// The name of the profiles for `record`.
     #[must_use]
     pub fn profile_name(&self, record: &Record) -> ProfileName {
@@ -124,7 +163,7 @@ impl Outputs {
     }
 
     fn render(&self, format: &Format, record: &Record, name: &ProfileName, to: &Destination) -> Result<()> {
-        let needs = infer::infer(record, &self.generality);
+        let needs = self.needs(record);
         io::write(to, |out| Ok(format.render(needs, &self.options, name, &self.templates, out)?))
     }
 }

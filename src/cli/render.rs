@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 
 use super::exit::Exit;
-use super::{io, outputs};
+use super::{io, outputs, run};
 
 /// Write the profiles of a record again, without running the workload
 #[derive(Debug, clap::Args)]
@@ -25,6 +25,10 @@ pub struct RenderArgs {
 
     #[command(flatten)]
     outputs: outputs::OutputArgs,
+
+    /// Exit with 1 when anything was not seen, or lies beyond --within
+    #[arg(long)]
+    strict: bool,
 }
 
 /// Does it.
@@ -44,6 +48,10 @@ pub(super) fn run(args: &RenderArgs) -> Result<Exit> {
         for file in outputs.write(&record, folder)? {
             log::info!("wrote {}", file.display());
         }
+    }
+    if let Err(finding) = run::judge(&outputs, &record, args.strict) {
+        log::warn!("{finding:#}");
+        return Ok(Exit::FOUND);
     }
     Ok(Exit::SUCCESS)
 }

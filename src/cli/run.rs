@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::bail;
 use nix::sys::utsname::uname;
 use nix::unistd::getuid;
 
@@ -22,7 +22,7 @@ use super::{io, summary};
 use crate::capture::ptrace::Ptrace;
 use crate::capture::{Backend, CaptureError, Workload};
 use crate::event::Ended;
-use crate::record::Run;
+use crate::record::{Record, Run};
 
 /// Arguments of a run.
 #[derive(Debug, clap::Args)]
@@ -76,7 +76,7 @@ pub struct RunArgs {
     #[arg(short, long)]
     pub quiet: bool,
 
-    /// Exit with 125 when anything was not seen
+    /// Exit with 125 when anything was not seen, or lies beyond --within
     #[arg(long)]
     pub strict: bool,
 }
@@ -87,7 +87,7 @@ pub struct RunArgs {
 /// With 125, or with 126 or 127 when the program cannot be executed.
 pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let failed = |error: anyhow::Error| Exit::RUN_FAILED.because(error);
-    let outputs = Outputs::new(&args.outputs).and_then(Outputs::tried).map_err(failed)?;
+    let outputs = Outputs::new(&args.outputs).map_err(|error| Exit::FAILED.because(error))?.tried().map_err(failed)?;
     let known = args.known.as_deref().map(io::read_record).transpose().map_err(failed)?;
     let workload = launch::workload(&args.workload, args.user.as_deref()).map_err(not_launched)?;
     let program = args.workload.first().map(OsString::as_os_str).unwrap_or_default();
@@ -114,23 +114,50 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
     if !args.quiet {
         summary::print(&summary::Told {
             learned: &learned,
+            outputs: &outputs,
             before,
             finished: &finished,
             folder: &folder.path,
             written: &written,
         });
     }
-    if args.strict && !record.gaps.is_empty() {
-        return Err(failed(anyhow!(
-            "not everything was seen (see the gaps in {}), and --strict was given",
-            folder.path.display()
-        )));
-    }
+    judge(&outputs, record, args.strict).map_err(failed)?;
     Ok(match finished.root {
         // A limit did what it was asked for.
         Some(Ended::Killed(libc::SIGTERM | libc::SIGKILL)) if learned.stopped => Exit::SUCCESS,
         root => root.and_then(status_of).map_or(Exit::RUN_FAILED, Exit::of_status),
     })
+}
+
+/// Tells what of a record is against what was asked for, and fails on it.
+///
+/// # Errors
+/// For calls of high risk that are not justified (`--fail-on`), and when `strict` for what was not seen and what was seen
+/// beyond `--within`.
+pub(super) fn judge(outputs: &Outputs, record: &Record, strict: bool) -> anyhow::Result<()> {
+    let needs = outputs.needs(record);
+    let findings = outputs.findings(&needs);
+    for note in &findings.notes {
+        log::warn!("{note}");
+    }
+    for line in &findings.risky {
+        log::warn!("not justified: {line}");
+    }
+    let beyond = outputs.seccomp(&needs).map(|seccomp| seccomp.beyond).unwrap_or_default();
+    for line in &beyond {
+        log::warn!("beyond --within: {line}");
+    }
+    let count = findings.risky.len();
+    if count > 0 {
+        bail!("{} of high risk not justified, and --fail-on was given", summary::plural(count, "call is", "calls are"));
+    }
+    if strict && !record.gaps.is_empty() {
+        bail!("not everything was seen (see the gaps in learned.json), and --strict was given");
+    }
+    if strict && !beyond.is_empty() {
+        bail!("more was seen than --within allows, and --strict was given");
+    }
+    Ok(())
 }
 
 /// What is known of this run before it begins.

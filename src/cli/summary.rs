@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::io::visible;
+use super::outputs::Outputs;
 use super::session::{Learned, status_of};
 use crate::event::Finished;
 use crate::infer::{self, risk};
@@ -15,6 +16,7 @@ const LINES: usize = 6;
 /// What there is to tell.
 pub(super) struct Told<'a> {
     pub(super) learned: &'a Learned,
+    pub(super) outputs: &'a Outputs,
     /// What was known before this run.
     pub(super) before: Counts,
     pub(super) finished: &'a Finished,
@@ -43,6 +45,16 @@ fn text(told: &Told<'_>) -> String {
     section("needs", if names.is_empty() { Vec::new() } else { vec![names.join(" ")] });
     let risks = risk::risks(&needs);
     section("risky", risks.into_iter().map(|risk| format!("{}: {}", risk.what, risk.why)).collect());
+    if let Some(seccomp) = told.outputs.seccomp(&needs) {
+        section("beyond", seccomp.beyond);
+        section("left out", seccomp.denied);
+        section("arguments", seccomp.held);
+        let added = seccomp.added.iter();
+        section(
+            "added",
+            added.map(|set| format!("{}: {}", set.name, plural(set.calls.len(), "syscall", "syscalls"))).collect(),
+        );
+    }
     let gaps = told.learned.record.gaps.iter();
     section("not seen", gaps.map(|gap| format!("{} ({})", gap.detail, gap.kind.name())).collect());
     section("written", vec![written(told)]);

@@ -87,9 +87,13 @@ impl Accepted {
 
     /// The reason for which `change` is accepted.
     pub fn reason(&mut self, change: &Change<'_>) -> Option<String> {
+        self.reason_for(change.item.kind, &change.item.name, change.direction)
+    }
+
+    /// The reason for which it is accepted that an item changed so.
+    pub fn reason_for(&mut self, kind: Kind, name: &str, direction: Direction) -> Option<String> {
         let fits = |line: &&mut Line| {
-            let direction = line.change.is_none_or(|direction| direction == change.direction);
-            direction && line.kind == change.item.kind && matches(&line.item, &change.item.name)
+            line.change.is_none_or(|accepted| accepted == direction) && line.kind == kind && matches(&line.item, name)
         };
         let mut reason = None;
         for line in self.lines.iter_mut().filter(fits) {

@@ -15,7 +15,7 @@ pub mod report;
 mod seccomp;
 pub mod show;
 mod side;
-mod words;
+pub(crate) mod words;
 
 use std::borrow::Cow;
 

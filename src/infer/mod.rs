@@ -3,6 +3,7 @@
 //! Everything here is a pure function of a record and [`Options`] and borrows from the record, so that the needs of a
 //! million files cost little beside them. Each need says why it is there. Knows no output format.
 
+pub mod args;
 pub mod caps;
 pub mod files;
 pub mod globs;
@@ -18,8 +19,8 @@ use globs::Generaliser;
 
 use crate::abi::{Abi, Syscall};
 use crate::fact::{
-    Capability, ExecutionFact, Gap, IdentityFact, LimitFact, MountFact, NamespaceFact, NetworkFact, SignalFact,
-    TraceFact,
+    Arguments, Capability, ExecutionFact, Gap, IdentityFact, LimitFact, MountFact, NamespaceFact, NetworkFact,
+    SignalFact, TraceFact,
 };
 use crate::path::AbsPath;
 use crate::record::{Evidence, Outcomes, Record, Subject, Usage};
@@ -60,6 +61,8 @@ pub struct Needs<'r> {
     pub options: Options,
     /// System calls, whatever their outcome: a filter judges a call before its outcome.
     pub syscalls: BTreeMap<Abi, BTreeMap<&'r Syscall, Because<'r>>>,
+    /// The argument lists of calls, of those calls of which each use showed them.
+    pub arguments: BTreeMap<&'r Syscall, BTreeSet<&'r Arguments>>,
     /// Files, sorted by pattern and kind.
     pub files: Vec<FileNeed<'r>>,
     /// The literal paths behind every pattern that stands for more than one.
@@ -178,6 +181,7 @@ fn of_subjects<'r>(
         origin: origin(record),
         options,
         syscalls: syscalls(subjects),
+        arguments: args::seen(subjects),
         files,
         literals,
         network: gather(subjects, |subject| &subject.network, outcome::network),

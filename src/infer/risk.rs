@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use super::Needs;
 use super::caps::Standing;
 use super::globs::Pattern;
-use crate::fact::{Access, Capability};
+use crate::fact::{Access, Arguments, Capability};
 use crate::path::AbsPath;
 
 /// One thing that deserves a second look.
@@ -87,6 +89,7 @@ const CALLS: &[(&str, Level, &str)] = &[
     ("move_mount", Level::Critical, "changes what files processes see"),
     ("mount_setattr", Level::Critical, "changes what files processes see"),
     ("open_tree", Level::Critical, "changes what files processes see"),
+    ("open_tree_attr", Level::Critical, "changes what files processes see"),
     ("fsopen", Level::Critical, "makes file systems to be mounted"),
     ("fsconfig", Level::Critical, "makes file systems to be mounted"),
     ("fsmount", Level::Critical, "makes file systems to be mounted"),
@@ -106,6 +109,7 @@ const CALLS: &[(&str, Level, &str)] = &[
     ("userfaultfd", Level::High, "makes races in the kernel easy to win"),
     ("io_uring_setup", Level::High, "does input and output that no filter sees"),
     ("io_uring_enter", Level::High, "does input and output that no filter sees"),
+    ("io_uring_register", Level::High, "does input and output that no filter sees"),
     ("open_by_handle_at", Level::Critical, "opens files past directory permissions"),
     ("init_module", Level::Critical, "loads code into the kernel"),
     ("finit_module", Level::Critical, "loads code into the kernel"),
@@ -261,6 +265,12 @@ pub fn call(name: &str) -> Grade {
     row.map_or((Level::Low, "not known of any escape"), |&(_, level, why)| (level, why))
 }
 
+/// Every call graded [`Level::High`] or worse but for executing programs, which is what a workload begins with.
+pub fn dangerous() -> impl Iterator<Item = (&'static str, Grade)> {
+    let listed = CALLS.iter().filter(|(name, level, _)| *level >= Level::High && !name.starts_with("exec"));
+    listed.map(|&(name, level, why)| (name, (level, why)))
+}
+
 /// The grade of one access, by its name ([`Access::NAMES`]), to the file or pattern with this text. A pattern is as bad as
 /// the worst that it may stand for.
 #[must_use]
@@ -360,12 +370,30 @@ fn capabilities(needs: &Needs<'_>) -> impl Iterator<Item = Risk> {
 }
 
 fn calls(needs: &Needs<'_>) -> impl Iterator<Item = Risk> {
-    // That a workload executes itself into being says nothing.
-    let listed = CALLS.iter().filter(|(name, level, _)| *level >= Level::High && !name.starts_with("exec"));
-    listed.filter_map(|&(name, _, why)| {
-        let made = needs.syscalls.values().any(|calls| calls.keys().any(|call| call.name() == Some(name)));
-        made.then(|| Risk { what: name.to_owned(), why })
-    })
+    made(needs).into_iter().map(|(_, _, risk)| risk)
+}
+
+/// The dangerous calls that were made, with what brought each in: who made it first, when, and with which arguments.
+#[must_use]
+pub fn made(needs: &Needs<'_>) -> Vec<(&'static str, Level, Risk)> {
+    let found = dangerous().filter_map(|(name, (level, why))| {
+        let calls = needs.syscalls.values().flatten().filter(|(call, _)| call.name() == Some(name));
+        let first = calls.flat_map(|(_, because)| because).min_by_key(|cause| cause.seen.first_ms)?;
+        let time = UNIX_EPOCH.checked_add(Duration::from_millis(first.seen.first_ms));
+        let time = time.map(|time| humantime::format_rfc3339_seconds(time).to_string()).unwrap_or_default();
+        let lists = needs.arguments.iter().filter(|(call, _)| call.name() == Some(name)).flat_map(|(_, lists)| lists);
+        let lists: Vec<_> = lists.take(3).map(|list| told(list)).collect();
+        let with = if lists.is_empty() { String::new() } else { format!(", with {}", lists.join("; ")) };
+        let what = format!("{name} by {}, first at {time}{with}", first.subject);
+        Some((name, level, Risk { what, why }))
+    });
+    found.collect()
+}
+
+/// Argument values by index: `0=0x2 1=0x1`.
+fn told(arguments: &Arguments) -> String {
+    let values = arguments.0.iter().map(|(index, value)| format!("{index}={value:#x}"));
+    values.collect::<Vec<_>>().join(" ")
 }
 
 /// One line for each kind, with an example: there may be many such files.

@@ -48,7 +48,8 @@ impl Templates {
 
 /// Name in the engine, file name and built-in text of every template.
 fn all() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    let formats = FORMATS.iter().map(|format| (format.template, format.template, format.text));
+    let formats =
+        FORMATS.iter().filter(|format| format.is_text()).map(|format| (format.template, format.template, format.text));
     PARTIALS.iter().copied().chain(formats)
 }
 

@@ -27,8 +27,12 @@ use crate::policy::caps::Caps;
 use crate::policy::seccomp::{CompileError, Derived, TargetError, fits};
 use crate::policy::{Options, Policy};
 
+pub use context::date;
 pub use engine::Templates;
 pub use name::{BadName, ProfileName};
+
+/// Compiles a program out of needs.
+type Compile = fn(&Needs<'_>, &Options) -> Result<Vec<u8>, RenderError>;
 
 /// One output format.
 #[derive(Debug)]
@@ -49,10 +53,14 @@ pub struct Format {
     view: fn(Needs<'_>, &ProfileName, &Options) -> Result<Value, RenderError>,
     /// Whether the text must be JSON; it is read back before it is handed out.
     json: bool,
+    /// Whether it is written only when it is asked for by name.
+    pub asked: bool,
+    /// Makes a program, which is no text and has no template.
+    program: Option<Compile>,
 }
 
-/// The format whose readers bound its length.
-const SECCOMP: &str = "seccomp";
+/// The name of the format whose readers bound its length.
+pub const SECCOMP: &str = "seccomp";
 
 /// Every format, in the order in which they are written and shown.
 pub const FORMATS: &[Format] = &[
@@ -65,6 +73,8 @@ pub const FORMATS: &[Format] = &[
         policy: |needs, options| Box::new(Derived::new(needs, &options.seccomp).profile),
         view: |needs, _, options| Ok(serde_json::to_value(seccomp::SeccompView::new(&needs, &options.seccomp)?)?),
         json: true,
+        asked: false,
+        program: None,
     },
     Format {
         name: "apparmor",
@@ -75,6 +85,8 @@ pub const FORMATS: &[Format] = &[
         policy: |needs, options| Box::new(AppArmor::new(needs, &options.apparmor)),
         view: |needs, name, options| Ok(apparmor::view(needs, name, &options.apparmor)?),
         json: false,
+        asked: false,
+        program: None,
     },
     Format {
         name: "caps",
@@ -85,6 +97,8 @@ pub const FORMATS: &[Format] = &[
         policy: |needs, _| Box::new(Caps::new(needs)),
         view: |needs, name, _| Ok(serde_json::to_value(caps::CapsView::text(&needs, name))?),
         json: false,
+        asked: false,
+        program: None,
     },
     Format {
         name: "caps-json",
@@ -95,6 +109,35 @@ pub const FORMATS: &[Format] = &[
         policy: |needs, _| Box::new(Caps::new(needs)),
         view: |needs, name, _| Ok(serde_json::to_value(caps::CapsView::json(&needs, name))?),
         json: true,
+        asked: false,
+        program: None,
+    },
+    Format {
+        name: "bpf",
+        description: "the seccomp profile as the kernel's program, compiled by libseccomp for this machine",
+        file: "seccomp.bpf",
+        template: "",
+        text: "",
+        policy: |needs, options| Box::new(Derived::new(needs, &options.seccomp).profile),
+        view: |_, _, _| Ok(Value::Null),
+        json: false,
+        asked: true,
+        program: Some(|needs, options| {
+            let profile = Derived::new(needs, &options.seccomp).profile;
+            Ok(profile.compile()?.program.as_flattened().to_vec())
+        }),
+    },
+    Format {
+        name: "pfc",
+        description: "the same as libseccomp's pseudo code, for people",
+        file: "seccomp.pfc",
+        template: "seccomp.pfc.hbs",
+        text: include_str!("../../templates/seccomp.pfc.hbs"),
+        policy: |needs, options| Box::new(Derived::new(needs, &options.seccomp).profile),
+        view: |needs, _, options| Ok(serde_json::to_value(seccomp::PseudoView::new(&needs, &options.seccomp)?)?),
+        json: false,
+        asked: true,
+        program: None,
     },
 ];
 
@@ -156,6 +199,12 @@ impl Format {
         FORMATS.iter().find(|format| format.name == name)
     }
 
+    /// Whether it is a text rather than a program.
+    #[must_use]
+    pub const fn is_text(&self) -> bool {
+        self.program.is_none()
+    }
+
     /// The file that a profile of this name is written to.
     #[must_use]
     pub fn file_name(&self, profile: &ProfileName) -> String {
@@ -182,6 +231,9 @@ impl Format {
         mut to: impl Write,
     ) -> Result<(), RenderError> {
         let not_json = |reason| RenderError::NotJson { template: self.template.to_owned(), reason };
+        if let Some(program) = self.program {
+            return to.write_all(&program(&needs, options)?).map_err(RenderError::Io);
+        }
         let view = (self.view)(needs, profile, options)?;
         if !self.json {
             return templates.render(self.template, view, to);

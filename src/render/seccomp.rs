@@ -1,16 +1,16 @@
 //! What `seccomp.json.hbs` sees.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 
 use super::RenderError;
-use super::context::{Header, header};
+use super::context::{Header, header, shown};
 use super::escape::Escaped;
 use crate::abi::Syscall;
-use crate::infer::Needs;
+use crate::infer::{Because, Needs};
 use crate::policy::seccomp::{Condition, Derived, NamedSet, Options, Rule, Seccomp, Target};
 
 /// A profile with where it comes from.
@@ -19,6 +19,13 @@ pub(super) struct SeccompView {
     origin: Header,
     /// What was added to it, and why.
     added: Vec<SetView>,
+    /// What arguments are held to.
+    held: Vec<Escaped>,
+    /// What was seen and is not allowed, and why.
+    beyond: Vec<Escaped>,
+    denied: Vec<Escaped>,
+    /// Who made each call; empty unless that was asked for.
+    why: Vec<Escaped>,
     /// The compiled program in base64, in place of the profile; at most one.
     program: Vec<Escaped>,
     default_action: Escaped,
@@ -38,11 +45,29 @@ struct ListenerView {
     metadata: Vec<Escaped>,
 }
 
+/// A compiled profile as pseudo code.
+#[derive(Serialize)]
+pub(super) struct PseudoView {
+    origin: Header,
+    lines: Vec<Escaped>,
+}
+
+impl PseudoView {
+    /// # Errors
+    /// When libseccomp refuses the profile.
+    pub(super) fn new(needs: &Needs<'_>, options: &Options) -> Result<Self, RenderError> {
+        let policy = Derived::new(needs, options).profile;
+        let lines = policy.pseudo_code()?.lines().map(Escaped::line).collect();
+        Ok(Self { origin: header(needs, &policy, Escaped::line, &[]), lines })
+    }
+}
+
 #[derive(Serialize)]
 struct SetView {
     name: Escaped,
     reason: Escaped,
     calls: Vec<Escaped>,
+    held: Vec<Escaped>,
 }
 
 #[derive(Serialize)]
@@ -73,6 +98,11 @@ impl SeccompView {
         let notes = if policy.architectures.len() > 1 { &[SHARED][..] } else { &[] };
         let mut view = Self::of(policy, header(needs, policy, Escaped::for_json, notes));
         view.added = derived.added.iter().map(SetView::new).collect();
+        let lines = |lines: &[String]| lines.iter().map(|line| Escaped::for_json(line)).collect();
+        view.held = lines(&derived.held);
+        view.beyond = lines(&derived.beyond);
+        view.denied = lines(&derived.denied);
+        view.why = why(needs);
         if options.target.comments() {
             for (rule, purpose) in view.rules.iter_mut().zip(&derived.purposes) {
                 rule.comment.push(Escaped::for_json(purpose));
@@ -93,6 +123,10 @@ impl SeccompView {
         Self {
             origin,
             added: Vec::new(),
+            held: Vec::new(),
+            beyond: Vec::new(),
+            denied: Vec::new(),
+            why: Vec::new(),
             program: Vec::new(),
             default_action: Escaped::fixed(policy.default_action.name()),
             default_errno: policy.default_action.errno(),
@@ -106,7 +140,12 @@ impl SeccompView {
 
 impl SetView {
     fn new(set: &NamedSet) -> Self {
-        Self { name: Escaped::for_json(&set.name), reason: Escaped::for_json(&set.reason), calls: names(&set.calls) }
+        Self {
+            name: Escaped::for_json(&set.name),
+            reason: Escaped::for_json(&set.reason),
+            calls: names(set.calls.keys()),
+            held: set.held.iter().map(|line| Escaped::for_json(line)).collect(),
+        }
     }
 }
 
@@ -122,8 +161,17 @@ impl RuleView {
     }
 }
 
-fn names(calls: &BTreeSet<Syscall>) -> Vec<Escaped> {
-    calls.iter().map(|call| Escaped::for_json(&call.to_string())).collect()
+/// One line for each call: who made it and when.
+fn why(needs: &Needs<'_>) -> Vec<Escaped> {
+    let mut by = BTreeMap::<&Syscall, Because<'_>>::new();
+    for (call, because) in needs.syscalls.values().flatten().filter(|_| needs.options.comments) {
+        by.entry(*call).or_default().extend_from_slice(because);
+    }
+    by.iter().map(|(call, because)| Escaped::for_json(&format!("{call}: {}", shown(because)))).collect()
+}
+
+fn names<'c>(calls: impl IntoIterator<Item = &'c Syscall>) -> Vec<Escaped> {
+    calls.into_iter().map(|call| Escaped::for_json(&call.to_string())).collect()
 }
 
 impl ConditionView {

@@ -153,7 +153,8 @@ fn what_cannot_be_checked_is_a_failure() {
         ("[".repeat(10 << 20), "neither a record"),
         ("{\"defaultAction\": \"SCMP_ACT_MAYBE\"}".to_owned(), "unknown action `SCMP_ACT_MAYBE` at line 1"),
         ("{\"defaultAction\": \"SCMP_ACT_ERRNO\", \"x\": 1}".to_owned(), "unknown field `x`"),
-        ("profile x {\n".to_owned(), "neither a record"),
+        ("profile x {\n  /a q,\n}\n".to_owned(), ":2: `q` are no permissions of a file"),
+        ("x {\n}\n".to_owned(), "neither a record"),
     ] {
         fs::write(&file, text).unwrap();
         let (status, stdout, stderr) = check_record(&file, &nginx());

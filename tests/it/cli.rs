@@ -34,7 +34,7 @@ fn help(args: &[&str]) -> String {
 #[test]
 #[expect(clippy::too_many_lines, reason = "the help is as long as it is")]
 fn help_of_the_program() {
-    assert_snapshot!(help(&["--help"]), @"
+    assert_snapshot!(help(&["--help"]), @r#"
     Learns what a workload needs and writes its least-privilege profiles: seccomp, AppArmor,
     capabilities
 
@@ -48,6 +48,7 @@ fn help_of_the_program() {
       check        Tell what a record or a run needs that a base does not cover
       minimize     Run a command again and again with less, to prove what it cannot do without
       diff         Compare two records, or two policies of one kind: what is new, graded by risk
+      explain      Tell who did something, when, in which runs, and which rules it leads to
       completions  Print the completions for a shell
       man          Print the manual page
 
@@ -69,12 +70,18 @@ fn help_of_the_program() {
               - caps:      capabilities with the evidence for each, for docker run, systemd and
                 Kubernetes
               - caps-json: the same as JSON, for programs
+              - bpf:       the seccomp profile as the kernel's program, compiled by libseccomp for this
+                machine
+              - pfc:       the same as libseccomp's pseudo code, for people
 
           --templates <DIR>
               Folder with templates to use in place of the built-in ones, by file name
 
           --name <PROFILE>
               Name of the profile; by default that of the program
+
+          --comments
+              Tell in every profile who showed what it allows, in one line each
 
           --for <DURATION>
               End the workload after this time, such as 90s or 5m
@@ -101,7 +108,7 @@ fn help_of_the_program() {
               No status line and no summary
 
           --strict
-              Exit with 125 when anything was not seen
+              Exit with 125 when anything was not seen, or lies beyond --within
 
       -v, --verbose...
               Say more on standard error; -vv says everything
@@ -151,6 +158,45 @@ fn help_of_the_program() {
               
               [default: eperm]
 
+          --args <DEGREE>
+              How many arguments are held to what was seen
+
+              Possible values:
+              - off:  calls are allowed with any arguments
+              - safe: socket families, personality, prctl options and new namespaces as seen
+              - all:  also socket types, ioctl requests, fcntl commands, socket options, executable
+                memory …
+              
+              [default: safe]
+
+          --portable <LIST>
+              For what else the profile is to hold, separated by commas: calls that stand for those that
+              were seen are added and listed apart
+
+              Possible values:
+              - libc:   another C library or version of it
+              - kernel: an older or newer kernel
+              - arch:   x86-64 as well as 64-bit ARM
+
+          --vdso
+              Allow the calls that the vDSO answers on most machines
+
+          --within <MAX>
+              Never allow more than this profile, or than what this record holds
+
+          --deny <WHAT>
+              Leave calls of high risk out though they were seen, unless they are justified
+              
+              [possible values: high-risk]
+
+          --fail-on <LEVEL>
+              Fail when a call of this risk or worse is in the profile and not justified (critical,
+              high)
+
+          --justify <FILE>
+              Calls of high risk that somebody answers for: TOML as for `learn diff --accept`, of kind
+              "syscall"
+
     AppArmor profile:
           --globs <DEGREE>
               How far paths are generalised
@@ -193,9 +239,6 @@ fn help_of_the_program() {
           --container-denies
               Deny it the kernel's and the host's files that containers are usually denied
 
-          --comments
-              Tell in a comment for each file rule why it is there
-
     Examples:
       learn -- nginx -g 'daemon off;'        learn until Ctrl-C; profiles are in ./nginx.learned/
       learn -o out --format seccomp,caps -- ./server --port 8080
@@ -204,12 +247,14 @@ fn help_of_the_program() {
       learn render nginx.learned/learned.json --format seccomp -o -
       learn merge a.json b.json -o all.json
       learn diff old.learned new.learned     what the new release needs anew, graded by risk
-    ");
+      learn explain nginx.learned CAP_CHOWN  why it is there
+    "#);
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "the help is as long as it is")]
 fn help_of_render() {
-    assert_snapshot!(help(&["render", "--help"]), @"
+    assert_snapshot!(help(&["render", "--help"]), @r#"
     Write the profiles of a record again, without running the workload
 
     Usage: learn render [OPTIONS] <RECORD>
@@ -232,12 +277,21 @@ fn help_of_render() {
               - caps:      capabilities with the evidence for each, for docker run, systemd and
                 Kubernetes
               - caps-json: the same as JSON, for programs
+              - bpf:       the seccomp profile as the kernel's program, compiled by libseccomp for this
+                machine
+              - pfc:       the same as libseccomp's pseudo code, for people
 
           --templates <DIR>
               Folder with templates to use in place of the built-in ones, by file name
 
           --name <PROFILE>
               Name of the profile; by default that of the program
+
+          --strict
+              Exit with 1 when anything was not seen, or lies beyond --within
+
+          --comments
+              Tell in every profile who showed what it allows, in one line each
 
       -v, --verbose...
               Say more on standard error; -vv says everything
@@ -284,6 +338,45 @@ fn help_of_render() {
               
               [default: eperm]
 
+          --args <DEGREE>
+              How many arguments are held to what was seen
+
+              Possible values:
+              - off:  calls are allowed with any arguments
+              - safe: socket families, personality, prctl options and new namespaces as seen
+              - all:  also socket types, ioctl requests, fcntl commands, socket options, executable
+                memory …
+              
+              [default: safe]
+
+          --portable <LIST>
+              For what else the profile is to hold, separated by commas: calls that stand for those that
+              were seen are added and listed apart
+
+              Possible values:
+              - libc:   another C library or version of it
+              - kernel: an older or newer kernel
+              - arch:   x86-64 as well as 64-bit ARM
+
+          --vdso
+              Allow the calls that the vDSO answers on most machines
+
+          --within <MAX>
+              Never allow more than this profile, or than what this record holds
+
+          --deny <WHAT>
+              Leave calls of high risk out though they were seen, unless they are justified
+              
+              [possible values: high-risk]
+
+          --fail-on <LEVEL>
+              Fail when a call of this risk or worse is in the profile and not justified (critical,
+              high)
+
+          --justify <FILE>
+              Calls of high risk that somebody answers for: TOML as for `learn diff --accept`, of kind
+              "syscall"
+
     AppArmor profile:
           --globs <DEGREE>
               How far paths are generalised
@@ -326,14 +419,11 @@ fn help_of_render() {
           --container-denies
               Deny it the kernel's and the host's files that containers are usually denied
 
-          --comments
-              Tell in a comment for each file rule why it is there
-
     Examples:
       learn render nginx.learned/learned.json
       learn render nginx.learned/learned.json --format seccomp -o -
       learn render all.json --format apparmor --name web -o profiles --templates my-templates
-    ");
+    "#);
 }
 
 #[test]
@@ -349,18 +439,22 @@ fn help_of_merge() {
     Options:
       -o, --output <OUT>  File to write to; `-` for standard output [default: -]
           --any-program   Join records of different programs too
+          --intersect     Keep only what every record holds, with the outcomes that all of them saw
+          --skip-damaged  Leave out records that are damaged or cut off; each becomes a gap
       -v, --verbose...    Say more on standard error; -vv says everything
       -h, --help          Print help
 
     Examples:
       learn merge a.json b.json -o all.json
       learn merge runs/*/learned.json | learn render - --format seccomp -o -
+      learn merge --intersect old/*.json -o needed-by-every-run.json
+      learn merge --skip-damaged fleet/*.json -o fleet.json
     ");
 }
 
 #[test]
 fn every_command_has_examples() {
-    for command in ["render", "merge", "completions", "man"] {
+    for command in ["render", "merge", "diff", "explain", "completions", "man"] {
         assert!(help(&[command, "--help"]).contains("\nExamples:\n  learn "), "{command}");
     }
 }
@@ -520,8 +614,8 @@ fn templates_can_be_replaced() {
     assert_snapshot!(with_templates(&[("seccomp.json.hbs", "[{{#each architectures}}")]), @"2 learn: DIR: template seccomp.json.hbs, line 1: invalid handlebars syntax");
     assert_snapshot!(with_templates(&[("seccomp.json.hbs", "[\n{{json architecture}}]")]), @r#"2 learn: cannot write to standard output: template seccomp.json.hbs, line 2: Failed to access variable in strict mode Some("architecture")"#);
     assert_snapshot!(with_templates(&[("seccomp.json.hbs", "[{{default_action}}]")]), @"2 learn: cannot write to standard output: template seccomp.json.hbs wrote no JSON: expected value at line 1 column 2");
-    assert_snapshot!(with_templates(&[("seccmp.hbs", "")]), @"2 learn: DIR: no template is named seccmp.hbs; there are partials/header.hbs, partials/rules.hbs, seccomp.json.hbs, apparmor.hbs, caps.txt.hbs, caps.json.hbs");
-    assert_snapshot!(with_templates(&[]), @"2 learn: DIR holds no template; there are partials/header.hbs, partials/rules.hbs, seccomp.json.hbs, apparmor.hbs, caps.txt.hbs, caps.json.hbs");
+    assert_snapshot!(with_templates(&[("seccmp.hbs", "")]), @"2 learn: DIR: no template is named seccmp.hbs; there are partials/header.hbs, partials/rules.hbs, seccomp.json.hbs, apparmor.hbs, caps.txt.hbs, caps.json.hbs, seccomp.pfc.hbs");
+    assert_snapshot!(with_templates(&[]), @"2 learn: DIR holds no template; there are partials/header.hbs, partials/rules.hbs, seccomp.json.hbs, apparmor.hbs, caps.txt.hbs, caps.json.hbs, seccomp.pfc.hbs");
     let header = [("partials/header.hbs", "# {{generatr}}\n")];
     assert!(with_templates(&header).starts_with("0 {"), "seccomp does not use it");
     let missing = learn(["render", &sample(), "--templates", "/nonexistent"]);

@@ -7,6 +7,7 @@ use learn::fact::{
     IdentityFact, LimitFact, MountFact, MountOperation, NamespaceFact, NamespaceKind, NetworkFact, NetworkOperation,
     Operation, SignalFact, SignalTarget, TraceFact,
 };
+use learn::infer::args::Degree;
 use learn::path::{AbsPath, to_text};
 use learn::policy::seccomp;
 use learn::record::{Caller, Invocation, Moment, Record, Run, RunId};
@@ -242,9 +243,22 @@ fn gap() -> impl Strategy<Value = Gap> {
 pub fn seccomp() -> impl Strategy<Value = seccomp::Options> {
     let targets = seccomp::Target::NAMES.map(|(target, ..)| target);
     let refusals = seccomp::Refusal::NAMES.map(|(refusal, ..)| refusal);
-    let runtimes = btree_set(select(&seccomp::Runtime::ALL[..]), 0..3);
-    (select(targets.to_vec()), runtimes, any::<bool>(), select(refusals.to_vec())).prop_map(
-        |(target, runtimes, no_new_privs, refusal)| seccomp::Options { target, runtimes, no_new_privs, refusal },
+    let degrees = Degree::NAMES.map(|(degree, ..)| degree);
+    let portable = seccomp::Portable::NAMES.map(|(portable, ..)| portable);
+    let words = (select(targets.to_vec()), select(refusals.to_vec()), select(degrees.to_vec()));
+    let sets = (btree_set(select(&seccomp::Runtime::ALL[..]), 0..3), btree_set(select(portable.to_vec()), 0..3));
+    (words, sets, any::<[bool; 3]>()).prop_map(
+        |((target, refusal, arguments), (runtimes, portable), [no_new_privs, vdso, deny_risky])| seccomp::Options {
+            target,
+            runtimes,
+            no_new_privs,
+            refusal,
+            arguments,
+            portable,
+            vdso,
+            deny_risky,
+            ..seccomp::Options::exact()
+        },
     )
 }
 

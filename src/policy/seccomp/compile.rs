@@ -10,7 +10,7 @@ use libseccomp::{ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilter
 
 use super::grammar::{Action, Architecture, Condition, Test};
 use super::{Rule, Seccomp};
-use crate::abi::Syscall;
+use crate::abi::{Abi, Syscall};
 
 /// An instruction, as `struct sock_filter` (`linux/filter.h`).
 type Instruction = [u8; 8];
@@ -27,8 +27,8 @@ const ERRNO: u16 = 0x1000;
 pub struct Compiled {
     /// The program.
     pub program: Vec<Instruction>,
-    /// Calls of rules that were left out because the installed libseccomp does not know them; they meet the default
-    /// action, as under a container runtime.
+    /// Calls of rules that the installed libseccomp does not know. Rules for them hold for the machine's own ABI, if that
+    /// has them; otherwise they meet the default action, as under a container runtime.
     pub unknown: BTreeSet<Syscall>,
 }
 
@@ -78,49 +78,82 @@ impl Seccomp {
         Ok(Compiled { program: program.to_vec(), unknown })
     }
 
-    /// The rules of one action, which the program of the default does without.
+    /// The profile as libseccomp's pseudo code, for people (`seccomp_export_pfc(3)`).
+    ///
+    /// # Errors
+    /// See [`CompileError`].
+    pub fn pseudo_code(&self) -> Result<String, CompileError> {
+        let (filter, _) = self.filter(plainly)?;
+        let bytes = exported(|file| filter.export_pfc(file))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The filter in which actions are written as `action` does it, and the calls that libseccomp does not know.
+    ///
+    /// It knows calls by the name, and passes an unknown number through for the machine's own ABI only: so that one has a
+    /// filter of its own, to which those of the others are joined.
     fn filter(&self, action: fn(Action) -> ScmpAction) -> Result<(ScmpFilterContext, BTreeSet<Syscall>), CompileError> {
         let default = action(self.default_action);
-        let mut filter = ScmpFilterContext::new(default).map_err(refused("the default action"))?;
+        let new = || ScmpFilterContext::new(default).map_err(refused("the default action"));
+        let (mut own, mut others) = (new()?, new()?);
+        others.remove_arch(ScmpArch::Native).map_err(refused("its own architecture"))?;
+        let mut mixed = false;
         for architecture in &self.architectures {
             let name = architecture.name();
             let token = name.parse::<ScmpArch>().map_err(refused(name))?;
             // libseccomp joins only architectures of one byte order, and none of another one can run here.
-            if matches!(architecture, Architecture::Known(_)) {
-                filter.add_arch(token).map_err(refused(name))?;
+            if matches!(architecture, Architecture::Known(abi) if *abi != Abi::native()) {
+                others.add_arch(token).map_err(refused(name))?;
+                mixed = true;
             }
         }
         let mut unknown = BTreeSet::new();
         for rule in self.syscalls.iter().filter(|rule| action(rule.action) != default) {
-            self.add(&mut filter, rule, action(rule.action), &mut unknown)?;
-        }
-        Ok((filter, unknown))
-    }
-
-    fn add(
-        &self,
-        filter: &mut ScmpFilterContext,
-        rule: &Rule,
-        action: ScmpAction,
-        unknown: &mut BTreeSet<Syscall>,
-    ) -> Result<(), CompileError> {
-        for call in &rule.names {
-            let Some(Ok(number)) = call.name().map(ScmpSyscall::from_name) else {
-                if self.default_action.admits() == Some(true) {
-                    return Err(CompileError::Unknown(call.clone()));
+            for call in &rule.names {
+                let named = call.name().and_then(|name| ScmpSyscall::from_name(name).ok());
+                let number = named.or_else(|| numbered(call));
+                if named.is_none() {
+                    if self.default_action.admits() == Some(true) && (mixed || number.is_none()) {
+                        return Err(CompileError::Unknown(call.clone()));
+                    }
+                    unknown.insert(call.clone());
                 }
-                unknown.insert(call.clone());
-                continue;
-            };
-            for conditions in rule.alternatives() {
-                let compares: Vec<_> = conditions.iter().map(compare).collect();
-                filter
-                    .add_rule_conditional(action, number, &compares)
-                    .map_err(refused(&format!("the rule {} for `{call}`", rule.action.name())))?;
+                if let Some(number) = number {
+                    add(&mut own, rule, call, action(rule.action), number)?;
+                }
+                if let Some(number) = named.filter(|_| mixed) {
+                    add(&mut others, rule, call, action(rule.action), number)?;
+                }
             }
         }
-        Ok(())
+        if mixed {
+            own.merge(others).map_err(refused("its architectures together"))?;
+        }
+        Ok((own, unknown))
     }
+}
+
+/// Adds one rule of `rule` for `call`.
+fn add(
+    filter: &mut ScmpFilterContext,
+    rule: &Rule,
+    call: &Syscall,
+    action: ScmpAction,
+    number: ScmpSyscall,
+) -> Result<(), CompileError> {
+    for conditions in rule.alternatives() {
+        let compares: Vec<_> = conditions.iter().map(compare).collect();
+        filter
+            .add_rule_conditional(action, number, &compares)
+            .map_err(refused(&format!("the rule {} for `{call}`", rule.action.name())))?;
+    }
+    Ok(())
+}
+
+/// The machine's own number of a call that is newer than the installed libseccomp.
+fn numbered(call: &Syscall) -> Option<ScmpSyscall> {
+    let number = Abi::native().number(call.name()?)?;
+    Some(ScmpSyscall::from(i32::try_from(number).ok()?))
 }
 
 /// The action for which a program of [`Seccomp::compile_asking`] asks with this number; `None` for one that it never gives.

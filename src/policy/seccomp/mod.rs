@@ -6,12 +6,14 @@ mod compile;
 mod derive;
 mod docker;
 mod grammar;
+mod introduced;
 mod judge;
 mod multiplex;
 mod options;
 mod parse;
 mod sets;
 mod target;
+mod within;
 mod word;
 
 use std::collections::BTreeSet;
@@ -20,7 +22,7 @@ pub use compile::{CompileError, Compiled, asked};
 pub use derive::Derived;
 pub use docker::{Host, Kernel};
 pub use grammar::{Action, Architecture, Condition, ENOSYS, EPERM, Flag, MAX_ERRNO, Rule, Test};
-pub use options::{Options, Refusal, Runtime, Target};
+pub use options::{Options, Portable, Refusal, Runtime, Target};
 pub use parse::ParseError;
 pub use sets::NamedSet;
 pub use target::{MOST_BYTES, TargetError, fits};
@@ -52,6 +54,13 @@ pub struct Listener {
     pub path: String,
     /// What it is told of the container.
     pub metadata: Option<String>,
+}
+
+impl Default for Seccomp {
+    /// Allows nothing.
+    fn default() -> Self {
+        Self { default_action: Action::Errno(EPERM), ..Self::allowing() }
+    }
 }
 
 impl Seccomp {

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
+use super::Seccomp;
 use super::grammar::{Action, ENOSYS, EPERM};
+use crate::abi::Syscall;
+use crate::infer::args::Degree;
 
 /// How a profile is made. Equal needs and options give equal profiles.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,20 +20,70 @@ pub struct Options {
     pub no_new_privs: bool,
     /// What happens to a call that is not allowed.
     pub refusal: Refusal,
+    /// How many arguments are held to what was seen.
+    pub arguments: Degree,
+    /// For what else than the machine of the runs the profile is to hold.
+    pub portable: BTreeSet<Portable>,
+    /// Whether calls are allowed that the vDSO answered.
+    pub vdso: bool,
+    /// Whether calls graded as high risk or worse are left out though they were seen.
+    pub deny_risky: bool,
+    /// Those that are left in all the same, since somebody answers for them.
+    pub justified: BTreeSet<Syscall>,
+    /// What is never exceeded, whatever was seen.
+    pub within: Option<Seccomp>,
 }
 
 impl Options {
-    /// For exactly what was seen.
+    /// For exactly the calls that were seen, with any arguments.
     #[must_use]
     pub const fn exact() -> Self {
-        Self { target: Target::Oci, runtimes: BTreeSet::new(), no_new_privs: false, refusal: Refusal::Eperm }
+        Self {
+            target: Target::Oci,
+            runtimes: BTreeSet::new(),
+            no_new_privs: false,
+            refusal: Refusal::Eperm,
+            arguments: Degree::Off,
+            portable: BTreeSet::new(),
+            vdso: false,
+            deny_risky: false,
+            justified: BTreeSet::new(),
+            within: None,
+        }
     }
 }
 
 impl Default for Options {
     /// A profile under which a container starts by any known runtime.
     fn default() -> Self {
-        Self { runtimes: Runtime::ALL.into_iter().collect(), ..Self::exact() }
+        Self { runtimes: Runtime::ALL.into_iter().collect(), arguments: Degree::Safe, ..Self::exact() }
+    }
+}
+
+/// In which regard a profile is to hold elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Portable {
+    /// With another C library, or another version of it.
+    Libc,
+    /// On an older or newer kernel.
+    Kernel,
+    /// On x86-64 as well as on 64-bit ARM.
+    Arch,
+}
+
+impl Portable {
+    /// Each with its name on the command line and what it means.
+    pub const NAMES: [(Self, &'static str, &'static str); 3] = [
+        (Self::Libc, "libc", "another C library or version of it"),
+        (Self::Kernel, "kernel", "an older or newer kernel"),
+        (Self::Arch, "arch", "x86-64 as well as 64-bit ARM"),
+    ];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(one, ..)| *one == self).map_or("", |(_, name, _)| name)
     }
 }
 

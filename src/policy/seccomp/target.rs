@@ -5,7 +5,7 @@ use super::grammar::Action;
 use super::options::Target;
 
 /// How many rules a profile may have that is attached to an image; all others keep to it.
-const MOST_RULES: usize = 128;
+pub(super) const MOST_RULES: usize = 128;
 
 /// How large the text of such a profile may be, in bytes.
 pub const MOST_BYTES: usize = 1 << 20;
