@@ -287,11 +287,11 @@ fn help_of_render() {
           --name <PROFILE>
               Name of the profile; by default that of the program
 
-          --strict
-              Exit with 1 when anything was not seen, or lies beyond --within
-
           --comments
               Tell in every profile who showed what it allows, in one line each
+
+          --strict
+              Exit with 1 when anything was not seen, or lies beyond --within
 
       -v, --verbose...
               Say more on standard error; -vv says everything

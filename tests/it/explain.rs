@@ -27,7 +27,8 @@ fn outputs<'r>(needs: &dyn Fn() -> Needs<'r>, options: &policy::Options) -> Vec<
         format.render(needs(), options, &name, &templates, &mut text).unwrap();
         Output { file: format.file_name(&name), text: String::from_utf8(text).unwrap() }
     };
-    FORMATS.iter().map(render).collect()
+    // What is compiled for machines has no lines.
+    FORMATS.iter().filter(|format| !format.asked).map(render).collect()
 }
 
 /// Lines that allow something, each with the list of those that were seen to need it nowhere: one of them has to be

@@ -371,7 +371,7 @@ mod tests {
     #[test]
     fn runtimes_add_what_they_need_and_no_more() {
         let options = Options { runtimes: [Runtime::Crun].into(), arguments: Degree::Safe, ..Options::exact() };
-        let made = derived(&[(X86, "execve", NONE), (X86, "prctl", &[15])], &options);
+        let made = derived(&[(X86, "close", NONE), (X86, "execve", NONE), (X86, "prctl", &[15])], &options);
         let [set] = &made.added[..] else { panic!("{:?}", made.added) };
         assert_eq!(set.name, "crun 1.8.1 without no_new_privs");
         assert!(!set.calls.contains_key(&"execve".parse().unwrap()), "it was seen");
