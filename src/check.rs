@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::abi::{Abi, Syscall};
 use crate::event::Outcome;
-use crate::fact::{Arguments, Fact};
+use crate::fact::{Access, Arguments, Fact, FileFact};
 use crate::infer::outcome::is_needed;
 use crate::path::AbsPath;
 use crate::policy::seccomp::{Action, Seccomp};
@@ -63,9 +63,12 @@ pub fn uncovered(profile: &Seccomp, record: &Record) -> Vec<Uncovered> {
     uncovered.collect()
 }
 
-/// The part of `record` that is needed and to which `policy` says `verdict`, as a record of its own.
+/// The part of `record` that is needed and to which `policy` says `verdict`, as a record of its own. That the workload
+/// itself is executed is not its own doing.
 #[must_use]
 pub fn judged(policy: &dyn Policy, record: &Record, verdict: Verdict) -> Record {
+    let is = |fact: &Fact| policy.permits(fact) == verdict;
+    let starts = |subject: &AbsPath, file: &AbsPath| record.program.as_ref() == Some(file) && subject == file;
     let mut part = Record { program: record.program.clone(), ..Record::default() };
     let moment = Moment { run: RunId::default(), at_ms: 0, by: None };
     for (subject, fact, outcomes) in record.facts() {
@@ -73,7 +76,19 @@ pub fn judged(policy: &dyn Policy, record: &Record, verdict: Verdict) -> Record 
             Some(class) if !outcomes.admitted() && class != Outcomes::UNFINISHED => Outcome::Failed(class.into()),
             _ => Outcome::Returned(0),
         };
-        if is_needed(&fact, &outcomes) && policy.permits(&fact) == verdict {
+        let fact = match fact {
+            Fact::File(file) => {
+                let single = |access| Fact::File(FileFact { access, ..file.clone() });
+                let kinds = Access::NAMES.into_iter().map(|(kind, _)| kind).filter(|kind| file.access.contains(*kind));
+                let kinds = kinds.filter(|kind| *kind != Access::EXEC || !starts(subject, &file.path));
+                let access = kinds.filter(|kind| is(&single(*kind))).fold(Access::empty(), |all, kind| all | kind);
+                single(access)
+            }
+            Fact::Execution(execution) if starts(subject, &execution.file) => continue,
+            other => other,
+        };
+        let empty = matches!(&fact, Fact::File(file) if file.access.is_empty());
+        if !empty && is_needed(&fact, &outcomes) && is(&fact) {
             part.absorb(subject, fact, outcome, moment);
         }
     }

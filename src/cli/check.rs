@@ -164,8 +164,10 @@ fn beyond_policy(policy: &Policy, new: &Record, needs: &infer::Needs<'_>) -> Res
 /// What AppArmor profiles refuse of a record, and what they may refuse.
 fn beyond_profiles(document: &Document, new: &Record) -> Vec<Finding> {
     let open = match document.unread.first() {
-        Some(unread) => format!("hangs on a rule that is not understood: {}: {}", unread.place, unread.why),
-        None => "hangs on whom or what it meets".to_owned(),
+        Some(unread) => {
+            format!("may hang on a rule that is not understood ({}: {}), or on whom it meets", unread.place, unread.why)
+        }
+        None => "hangs on whom it meets".to_owned(),
     };
     let verdicts = [(Verdict::Denied, "no rule allows it".to_owned()), (Verdict::Unknown, open)];
     let findings = verdicts.into_iter().flat_map(|(verdict, why)| {

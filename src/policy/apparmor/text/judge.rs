@@ -268,14 +268,14 @@ impl Profile {
         let named = |names: &Option<Names>, name: &[u8]| {
             names.as_ref().is_none_or(|names| names.matches(name) || names.matches(&[name, b"/"].concat()))
         };
+        let asked_flags = flags(asked.options.iter().copied());
         self.ask(|what| match what {
-            What::Mount { operation, filesystems, options, source, target } => {
+            What::Mount { operation, filesystems, options, within, source, target } => {
                 let filesystem = asked.filesystem.as_deref().unwrap_or_default();
                 *operation == asked.operation
                     && (filesystems.is_empty() || filesystems.iter().any(|names| names.matches(filesystem)))
-                    && options
-                        .as_ref()
-                        .is_none_or(|options| options.iter().map(String::as_str).eq(sorted(&asked.options)))
+                    && options.as_ref().is_none_or(|options| flags(options.iter().map(String::as_str)) == asked_flags)
+                    && within.as_ref().is_none_or(|within| asked_flags.iter().all(|flag| within.contains(*flag)))
                     && named(source, asked.source.as_deref().unwrap_or_default())
                     && named(target, asked.target.as_bytes())
             }
@@ -284,8 +284,9 @@ impl Profile {
     }
 }
 
-fn sorted<'w>(words: &[&'w str]) -> BTreeSet<&'w str> {
-    words.iter().copied().collect()
+/// Options that are flags: `rw` is that there is no `ro`.
+fn flags<'w>(words: impl Iterator<Item = &'w str>) -> BTreeSet<&'w str> {
+    words.filter(|word| *word != "rw").collect()
 }
 
 #[cfg(test)]
@@ -413,7 +414,7 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_leaves_the_matter_open() {
-        let document = parse("x", "profile x {\n /a r,\n mount options in (ro) /x -> /y,\n}", &shipped()).unwrap();
+        let document = parse("x", "profile x {\n /a r,\n mount sloppy=yes /x -> /y,\n}", &shipped()).unwrap();
         assert_eq!((document.unread[0].place.to_string(), document.unread[0].kind.as_str()), ("x:3".into(), "mount"));
         let mount = MountFact {
             operation: MountOperation::Mount,

@@ -82,6 +82,8 @@ pub enum What {
         filesystems: Vec<Names>,
         /// The options of `options=()`, exactly these.
         options: Option<BTreeSet<String>>,
+        /// The options of `options in ()`, none but these.
+        within: Option<BTreeSet<String>>,
         /// The source.
         source: Option<Names>,
         /// The mount point.

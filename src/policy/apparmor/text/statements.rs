@@ -214,7 +214,7 @@ impl Words<'_> {
     }
 
     fn mount(&self, operation: MountOperation, words: &[Token]) -> Read<What> {
-        let (mut filesystems, mut options, mut source, mut target) = (Vec::new(), None, None, None);
+        let (mut filesystems, mut options, mut within, mut source, mut target) = (Vec::new(), None, None, None, None);
         let mut words = words.iter().peekable();
         let mut named = false;
         while let Some(word) = words.next() {
@@ -227,6 +227,12 @@ impl Words<'_> {
                     if options.replace(self.strings(words.next())?).is_some() {
                         return self.odd(word);
                     }
+                }
+                Token::Word(_) if (word.is("options") || word.is("option")) && within.is_none() => {
+                    if !words.next().is_some_and(|next| next.is("in")) {
+                        return self.odd(word);
+                    }
+                    within = Some(self.strings(words.next())?);
                 }
                 Token::Key(key) if key == "oldroot" => named = words.next().is_some(),
                 Token::Arrow if operation == MountOperation::Mount => {
@@ -249,7 +255,7 @@ impl Words<'_> {
         if named && target.is_none() {
             return self.odd(&Token::Word(b"oldroot".to_vec()));
         }
-        Ok(What::Mount { operation, filesystems, options, source, target })
+        Ok(What::Mount { operation, filesystems, options, within, source, target })
     }
 
     fn every_file(&self, owner: Option<bool>) -> Read<What> {
