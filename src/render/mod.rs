@@ -30,6 +30,9 @@ use crate::policy::{Options, Policy};
 pub use engine::Templates;
 pub use name::{BadName, ProfileName};
 
+/// What makes a program of needs.
+type Compile = fn(&Needs<'_>, &Options) -> Result<Vec<u8>, RenderError>;
+
 /// One output format.
 #[derive(Debug)]
 pub struct Format {
@@ -52,7 +55,7 @@ pub struct Format {
     /// Whether it is written only when it is asked for by name.
     pub asked: bool,
     /// Makes a program, which is no text and has no template.
-    program: Option<fn(&Needs<'_>, &Options) -> Result<Vec<u8>, RenderError>>,
+    program: Option<Compile>,
 }
 
 /// The name of the format whose readers bound its length.

@@ -250,6 +250,7 @@ fn help_of_the_program() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "the help is as long as it is")]
 fn help_of_render() {
     assert_snapshot!(help(&["render", "--help"]), @r#"
     Write the profiles of a record again, without running the workload
