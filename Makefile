@@ -48,6 +48,7 @@ lint:
 
 bench: bench-setup
 	$(CARGO) bench --bench million
+	$(CARGO) bench --bench merge
 	$(CARGO) bench --bench flat
 	$(CARGO) bench --bench speed
 

@@ -85,7 +85,7 @@ const WORKLOADS: &[Workload] = &[
     Workload {
         name: "dd, one-byte reads and writes",
         goal: 0.9,
-        size: 5_000_000,
+        size: 3_000_000,
         ease: 100,
         unprivileged: true,
         kind: Kind::Command { command: "dd if=/dev/zero of=/dev/null bs=1 count={n} status=none" },
@@ -96,7 +96,7 @@ const WORKLOADS: &[Workload] = &[
         size: 1,
         ease: 1,
         unprivileged: true,
-        kind: Kind::Server { server: "nginx -c {dir}/nginx.conf", load: "wrk -t1 -c8 -d2s http://127.0.0.1:{port}/" },
+        kind: Kind::Server { server: "nginx -c {dir}/nginx.conf", load: "wrk -t1 -c8 -d1s http://127.0.0.1:{port}/" },
     },
     Workload {
         name: "nginx static file",
@@ -106,7 +106,7 @@ const WORKLOADS: &[Workload] = &[
         unprivileged: true,
         kind: Kind::Server {
             server: "nginx -c {dir}/nginx.conf",
-            load: "wrk -t1 -c8 -d2s http://127.0.0.1:{port}/file",
+            load: "wrk -t1 -c8 -d1s http://127.0.0.1:{port}/file",
         },
     },
     Workload {
@@ -115,13 +115,13 @@ const WORKLOADS: &[Workload] = &[
         size: 1,
         ease: 1,
         unprivileged: false,
-        kind: Kind::Server { server: "nginx -c {dir}/root.conf", load: "wrk -t1 -c8 -d2s http://127.0.0.1:{port}/" },
+        kind: Kind::Server { server: "nginx -c {dir}/root.conf", load: "wrk -t1 -c8 -d1s http://127.0.0.1:{port}/" },
     },
     Workload {
         name: "redis get,set",
         goal: 0.9,
-        size: 100_000,
-        ease: 20,
+        size: 60_000,
+        ease: 12,
         unprivileged: true,
         kind: Kind::Server {
             server: "redis-server --port {port} --bind 127.0.0.1 --save '' --dir {dir}",
@@ -131,8 +131,8 @@ const WORKLOADS: &[Workload] = &[
     Workload {
         name: "redis as root, own user switch",
         goal: 0.9,
-        size: 100_000,
-        ease: 20,
+        size: 60_000,
+        ease: 12,
         unprivileged: false,
         kind: Kind::Server {
             server: "setpriv --reuid redis --regid redis --init-groups redis-server --port {port} --bind 127.0.0.1 --save '' --dir /tmp",

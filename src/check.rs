@@ -1,13 +1,15 @@
-//! Whether a seccomp profile covers what a record shows: the calls that would not have been made under it.
+//! Whether a policy covers what a record shows: of a seccomp profile the calls that would not have been made under it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::abi::{Abi, Syscall};
+use crate::event::Outcome;
 use crate::fact::{Arguments, Fact};
+use crate::infer::outcome::is_needed;
 use crate::path::AbsPath;
 use crate::policy::seccomp::{Action, Seccomp};
 use crate::policy::{Policy, Verdict};
-use crate::record::Record;
+use crate::record::{Moment, Outcomes, Record, RunId};
 
 /// A call that a profile does not cover.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +61,23 @@ pub fn uncovered(profile: &Seccomp, record: &Record) -> Vec<Uncovered> {
         Uncovered { abi, call, arguments, actions, by }
     });
     uncovered.collect()
+}
+
+/// The part of `record` that is needed and to which `policy` says `verdict`, as a record of its own.
+#[must_use]
+pub fn judged(policy: &dyn Policy, record: &Record, verdict: Verdict) -> Record {
+    let mut part = Record { program: record.program.clone(), ..Record::default() };
+    let moment = Moment { run: RunId::default(), at_ms: 0, by: None };
+    for (subject, fact, outcomes) in record.facts() {
+        let outcome = match outcomes.iter().next() {
+            Some(class) if !outcomes.admitted() && class != Outcomes::UNFINISHED => Outcome::Failed(class.into()),
+            _ => Outcome::Returned(0),
+        };
+        if is_needed(&fact, &outcomes) && policy.permits(&fact) == verdict {
+            part.absorb(subject, fact, outcome, moment);
+        }
+    }
+    part
 }
 
 #[cfg(test)]

@@ -116,6 +116,17 @@ pub struct Census {
 pub struct KnownCalls {
     /// Calls by number in [`Abi::native`].
     pub calls: BTreeMap<u32, Known>,
+    /// Calls that must be shown, but whose end mostly needs not be ([`Interest::leave`]), unless one of these bits is set.
+    pub foreseen: BTreeMap<u32, Unless>,
+}
+
+/// Bits of an argument's low half.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unless {
+    /// Index of the argument.
+    pub argument: u8,
+    /// The bits; none by default.
+    pub bits: u32,
 }
 
 /// When a call teaches nothing.
@@ -142,6 +153,9 @@ pub enum Loss {
     },
     /// A call of an architecture that has no row in [`crate::abi`] (its `AUDIT_ARCH_*` token).
     ForeignArch(u32),
+    /// The workload could not listen to a seccomp filter of its own (`SECCOMP_FILTER_FLAG_NEW_LISTENER`), because the
+    /// tracer listens to one.
+    Listener,
     /// The tracer let go of tasks that were still running.
     Detached {
         /// How many tasks.
@@ -175,6 +189,12 @@ pub trait Sink {
 
     /// A task stands at the end of `call`. Returns whether this taught something about calls, as [`Interest::news`].
     fn leave(&mut self, tid: Tid, call: &Call, outcome: Outcome, view: &dyn TaskView) -> bool;
+
+    /// The call that a task was shown to enter was not made: a signal came first. The task will enter it again. Nothing
+    /// is left to do for a sink that keeps no calls.
+    fn withdrawn(&mut self, tid: Tid) {
+        let _ = tid;
+    }
 
     /// A task runs a new program (inside its still unfinished execve). `former` is its thread id before: another than
     /// `tid` when a thread that was not the first called execve; every other thread of the process is gone.
@@ -258,6 +278,16 @@ pub trait TaskView {
     /// # Errors
     /// `ENOTSOCK`, `EBADF`; `EPERM` when the kernel refuses the duplicate.
     fn socket(&self, fd: i32) -> io::Result<SocketInfo>;
+
+    /// The beginning of what waits to be read from a socket, where it stays (`recv(2)`, `MSG_PEEK`). A backend that
+    /// cannot look leaves it out.
+    ///
+    /// # Errors
+    /// `EAGAIN` when nothing waits, `ENOTSUP` when the backend cannot look, else as [`Self::socket`].
+    fn waiting(&self, fd: i32) -> io::Result<Vec<u8>> {
+        let _ = fd;
+        Err(io::Error::from_raw_os_error(libc::ENOTSUP))
+    }
 
     /// Follows `path` from `base` as the kernel would for this task: inside its root and mount namespace, every
     /// symbolic link but (unless `follow`) the last one resolved.

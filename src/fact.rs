@@ -41,6 +41,17 @@ pub enum Fact {
     Trace(TraceFact),
 }
 
+impl Fact {
+    /// The ABI of a call.
+    #[must_use]
+    pub const fn abi(&self) -> Option<Abi> {
+        match self {
+            Self::Syscall(abi, _) | Self::Arguments(abi, ..) => Some(*abi),
+            _ => None,
+        }
+    }
+}
+
 /// Significant scalar arguments of a call, by index, masked to the width that the kernel looks at.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -668,6 +679,8 @@ pub enum GapKind {
     Untraced,
     /// The workload uses ptrace itself, which fails while it is traced.
     TracesItself,
+    /// The workload listens to a seccomp filter of its own, which fails while it is traced in the usual way.
+    ListensItself,
     /// A set-user-ID or file-capability program that gained nothing because it was traced.
     Unprivileged,
     /// A call that no table names.
@@ -682,9 +695,26 @@ pub enum GapKind {
     Limit,
     /// Something seen that an output format has no words for.
     Inexpressible,
+    /// A record that was to be merged and could not be read.
+    Skipped,
 }
 
 impl GapKind {
+    /// Every kind.
+    pub const ALL: [Self; 11] = [
+        Self::IoUring,
+        Self::Untraced,
+        Self::TracesItself,
+        Self::Unprivileged,
+        Self::UnnamedSyscall,
+        Self::ForeignArch,
+        Self::Unreadable,
+        Self::UnknownPath,
+        Self::Limit,
+        Self::Inexpressible,
+        Self::Skipped,
+    ];
+
     /// The name used in records and messages.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -692,6 +722,7 @@ impl GapKind {
             Self::IoUring => "io-uring",
             Self::Untraced => "untraced",
             Self::TracesItself => "traces-itself",
+            Self::ListensItself => "listens-itself",
             Self::Unprivileged => "unprivileged",
             Self::UnnamedSyscall => "unnamed-syscall",
             Self::ForeignArch => "foreign-arch",
@@ -699,6 +730,7 @@ impl GapKind {
             Self::UnknownPath => "unknown-path",
             Self::Limit => "limit",
             Self::Inexpressible => "inexpressible",
+            Self::Skipped => "skipped",
         }
     }
 }

@@ -12,6 +12,7 @@
 //! * [`infer`] says what they need, generalised and format-neutral.
 //! * [`policy`] types each format's rules; [`render`] writes them through templates.
 //! * [`diff`] compares two records or policies, graded by risk.
+//! * [`explain`] says of a rule who showed it.
 //! * [`check`] tells what a profile does not cover of a record.
 //! * [`cli`] is the program: it alone prints, opens the user's files and decides exit codes.
 #![deny(unsafe_code)]
@@ -32,5 +33,6 @@ pub mod render;
 
 pub mod check;
 pub mod diff;
+pub mod explain;
 
 pub mod cli;

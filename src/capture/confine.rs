@@ -1,5 +1,5 @@
 //! What a workload is confined by before it executes: kept capabilities, `no_new_privs`, a seccomp filter. Pure; the
-//! calls are made in `ptrace/sys.rs`.
+//! calls are made in `ptrace/sys/launch.rs`.
 //!
 //! # The filter
 //!

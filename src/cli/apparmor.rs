@@ -44,8 +44,8 @@ pub struct AppArmorArgs {
     #[arg(long, help_heading = HEADING, requires = "container")]
     container_denies: bool,
 
-    /// Tell in a comment for each file rule why it is there
-    #[arg(long, help_heading = HEADING)]
+    /// Tell in every profile who showed what it allows, in one line each
+    #[arg(long)]
     comments: bool,
 }
 

@@ -1,5 +1,6 @@
 //! `learn check`: whether a release needs anything that a record or a profile does not cover.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -14,15 +15,17 @@ use super::session::{Limits, Session, status_of};
 use super::sides::{Input, Policy};
 use super::status::StatusLine;
 use super::{host, keep, launch, run};
-use crate::abi::Abi;
+use crate::abi::{Abi, Syscall};
 use crate::capture::confine::Confinement;
 use crate::capture::ptrace::Ptrace;
 use crate::capture::{Backend, Workload};
-use crate::check::{Uncovered, uncovered};
-use crate::diff::{Direction, Level, Side, compare};
+use crate::check::{Uncovered, judged, uncovered};
+use crate::diff::{Direction, Kind, Level, Side, compare};
 use crate::event::Finished;
 use crate::fact::CapabilitySet;
 use crate::infer;
+use crate::policy::Verdict;
+use crate::policy::apparmor::text::Document;
 use crate::policy::seccomp::{Host, Kernel, Seccomp};
 use crate::record::Record;
 
@@ -39,7 +42,7 @@ Examples:
   learn check --against docker-default.json --caps SYS_ADMIN --arch aarch64 --record a.json")]
 pub struct CheckArgs {
     /// What should cover it: a record, the folder of a run, a seccomp profile in the OCI or in Docker's
-    /// form, or a list of capabilities
+    /// form, an AppArmor profile, or a list of capabilities
     #[arg(long, value_name = "BASE")]
     against: PathBuf,
 
@@ -139,17 +142,44 @@ fn of_record(base: &Input, new: &Record) -> Result<Vec<Finding>> {
     let options = infer::Options::default();
     let needs = infer::infer(new, &options);
     Ok(match base {
-        Input::Policies(policies) => policies.iter().flat_map(|policy| beyond_policy(policy, new, &needs)).collect(),
+        Input::Policies(policies) => {
+            let found = policies.iter().map(|policy| beyond_policy(policy, new, &needs));
+            found.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect()
+        }
         Input::Record(old) => beyond(&Side::of_needs(&infer::infer(old, &options)), &Side::of_needs(&needs)),
     })
 }
 
-fn beyond_policy(policy: &Policy, new: &Record, needs: &infer::Needs<'_>) -> Vec<Finding> {
+fn beyond_policy(policy: &Policy, new: &Record, needs: &infer::Needs<'_>) -> Result<Vec<Finding>> {
     if let Policy::Seccomp(profile) = policy {
-        return uncovered(profile, new).iter().map(Finding::of_call).collect();
+        return Ok(uncovered(profile, new).iter().map(Finding::of_call).collect());
     }
-    let (own, needed) = policy.beside(needs);
-    beyond(&own, &needed)
+    if let Policy::AppArmor(document) = policy {
+        return Ok(beyond_profiles(document, new));
+    }
+    let (own, needed) = policy.beside(needs)?;
+    Ok(beyond(&own, &needed))
+}
+
+/// What AppArmor profiles refuse of a record, and what they may refuse.
+fn beyond_profiles(document: &Document, new: &Record) -> Vec<Finding> {
+    let open = match document.unread.first() {
+        Some(unread) => format!("hangs on a rule that is not understood: {}: {}", unread.place, unread.why),
+        None => "hangs on whom or what it meets".to_owned(),
+    };
+    let verdicts = [(Verdict::Denied, "no rule allows it".to_owned()), (Verdict::Unknown, open)];
+    let findings = verdicts.into_iter().flat_map(|(verdict, why)| {
+        let part = judged(document, new, verdict);
+        let options = infer::Options { globs: infer::Globs::Off, ..infer::Options::default() };
+        let mut found = beyond(&Side::default(), &Side::of_needs(&infer::infer(&part, &options)));
+        // The family of a socket is told by its use.
+        found.retain(|finding| finding.kind != Kind::Family.name());
+        for finding in &mut found {
+            finding.why.clone_from(&why);
+        }
+        found
+    });
+    findings.collect()
 }
 
 /// What only the new side has, but for what comes and goes by chance.
@@ -201,13 +231,13 @@ fn complaints(profile: &Seccomp, workload: Workload) -> Result<Vec<Finding>> {
     if let Some(gap) = denials.gaps().next() {
         return Err(anyhow!("{} ({})", gap.detail, gap.kind.name()).context("not everything was seen"));
     }
-    let items = denials.iter().map(|(denial, args)| Finding {
-        kind: "syscall",
-        item: denial.shown(args),
-        why: end(denial.action),
-        by: denial.subject.iter().map(ToString::to_string).collect(),
-    });
-    Ok(items.collect())
+    let mut items = BTreeMap::<_, Vec<String>>::new();
+    for denial in denials.iter() {
+        let values = denial.compared.iter().map(|&(index, _, value)| (index, value));
+        let item = item(denial.abi, &denial.call, values);
+        items.entry((item, end(denial.action))).or_default().extend(denial.subject.as_ref().map(ToString::to_string));
+    }
+    Ok(items.into_iter().map(|((item, why), by)| Finding { kind: "syscall", item, why, by }).collect())
 }
 
 fn warn_of_status(finished: &Finished) {
@@ -218,17 +248,22 @@ fn warn_of_status(finished: &Finished) {
     }
 }
 
+/// A call with those of its arguments that a profile compares.
+fn item(abi: Abi, call: &Syscall, values: impl Iterator<Item = (u8, u64)>) -> String {
+    let values: Vec<_> = values.map(|(index, value)| format!("argument {index} {value:#x}")).collect();
+    let with = if values.is_empty() { String::new() } else { format!(" with {}", values.join(", ")) };
+    format!("{abi} {call}{with}")
+}
+
 impl Finding {
     fn of_call(found: &Uncovered) -> Self {
-        let values = found.arguments.iter().flat_map(|arguments| &arguments.0);
-        let values: Vec<_> = values.map(|(index, value)| format!("argument {index} {value:#x}")).collect();
-        let with = if values.is_empty() { String::new() } else { format!(" with {}", values.join(", ")) };
+        let values = found.arguments.iter().flat_map(|arguments| arguments.0.iter().copied());
         let why = match found.actions.iter().collect::<Vec<_>>()[..] {
             [] => "ends the process: no rules for this ABI".to_owned(),
             [action] if action.admits() != Some(true) => end(*action),
             _ => "hangs on arguments that were not recorded".to_owned(),
         };
         let by = found.by.iter().map(ToString::to_string).collect();
-        Self { kind: "syscall", item: format!("{} {}{with}", found.abi, found.call), why, by }
+        Self { kind: "syscall", item: item(found.abi, &found.call, values), why, by }
     }
 }

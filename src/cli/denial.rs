@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use nix::errno::Errno;
 
+use super::arity::arity;
 use super::io::visible;
 use crate::abi::{Abi, Syscall};
 use crate::event::Call;
@@ -46,8 +47,9 @@ impl Denial {
     }
 
     /// The call with `args`.
-    pub(super) fn shown(&self, args: [u64; 6]) -> String {
-        format!("{} {}({})", self.abi, self.call, args.map(|arg| format!("{arg:#x}")).join(", "))
+    fn shown(&self, args: [u64; 6]) -> String {
+        let args = args.iter().take(arity(self.abi, &self.call)).map(|arg| format!("{arg:#x}"));
+        format!("{} {}({})", self.abi, self.call, args.collect::<Vec<_>>().join(", "))
     }
 
     /// The change of the profile that would have allowed it.

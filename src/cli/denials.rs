@@ -57,9 +57,9 @@ impl<'p> Denials<'p> {
         self.seen.is_empty()
     }
 
-    /// Everything that was denied, each with the arguments of the first such call.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Denial, [u64; 6])> {
-        self.seen.iter().map(|(denial, met)| (denial, met.first))
+    /// Everything that was denied.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Denial> {
+        self.seen.keys()
     }
 
     /// What was not seen.

@@ -27,8 +27,8 @@ Examples:
   learn diff committed.json staging.learned --accept accepted.toml --format markdown -o comment.md
   learn diff docker-default.json nginx.learned")]
 pub struct DiffArgs {
-    /// A record, a seccomp profile in the OCI or in Docker's form, a list of capabilities, or a folder
-    /// with a record or profiles; `-` for standard input
+    /// A record, a seccomp profile in the OCI or in Docker's form, an AppArmor profile, a list of
+    /// capabilities, or a folder with a record or profiles; `-` for standard input
     #[arg(value_name = "OLD")]
     old: PathBuf,
 
@@ -132,10 +132,14 @@ fn sides<'r>(
             }
             add((Side::of_needs(old), Side::of_needs(new)));
         }
-        (Input::Policies(old), _, _, Some(needs)) => old.iter().for_each(|policy| add(policy.beside(needs))),
+        (Input::Policies(old), _, _, Some(needs)) => {
+            for policy in old {
+                add(policy.beside(needs)?);
+            }
+        }
         (_, Input::Policies(new), Some(needs), _) => {
             for policy in new {
-                let (policy, made) = policy.beside(needs);
+                let (policy, made) = policy.beside(needs)?;
                 add((made, policy));
             }
         }

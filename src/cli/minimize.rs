@@ -18,11 +18,13 @@ use super::{io, launch, run};
 /// learned, and then with less and less. What it prints goes to standard error, the transcript to
 /// standard output.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(after_help = "\
 Examples:
   learn minimize --caps -- ./test-my-server.sh
   learn minimize --caps --before 'rm -rf out' -- tar xf files.tar -C out
   learn minimize --syscalls --runs 200 -- ./test-my-server.sh
+  learn minimize --files --runs 200 -- ./test-my-server.sh
   learn minimize --caps --json --timeout 30s -- su -s /bin/sh nobody -c id")]
 pub struct MinimizeArgs {
     /// The command, and its arguments
@@ -30,12 +32,16 @@ pub struct MinimizeArgs {
     workload: Vec<OsString>,
 
     /// Minimize the capabilities, one after the other
-    #[arg(long, required_unless_present = "syscalls")]
+    #[arg(long, required_unless_present_any = ["syscalls", "files"])]
     caps: bool,
 
     /// Minimize the system calls, by bisecting; a call that is left out fails with EPERM
     #[arg(long, conflicts_with = "caps")]
     syscalls: bool,
+
+    /// Minimize the file rules of the AppArmor profile, by bisecting; a file that is left out cannot be opened or made
+    #[arg(long, conflicts_with_all = ["caps", "syscalls"])]
+    files: bool,
 
     /// Shell command to run before each run, to put things back
     #[arg(long, value_name = "COMMAND")]
@@ -68,7 +74,11 @@ pub(super) fn run(args: &MinimizeArgs) -> Result<Exit, Failure> {
     let failed = |error: anyhow::Error| Exit::FAILED.because(error);
     let own = dup(stdout()).context("cannot duplicate standard output").map_err(failed)?;
     dup2_stdout(stderr()).context("cannot redirect the command's standard output").map_err(failed)?;
-    let goal = if args.caps { Goal::Capabilities } else { Goal::Calls };
+    let goal = match (args.caps, args.syscalls) {
+        (true, _) => Goal::Capabilities,
+        (_, true) => Goal::Calls,
+        _ => Goal::Files,
+    };
     let (before, timeout, limit) = (args.before.as_ref(), args.timeout, args.runs);
     let transcript = Search { goal, workload, before, timeout, limit, bar: bar() }.minimize();
     dup2_stdout(own).context("cannot restore standard output").map_err(failed)?;

@@ -11,11 +11,13 @@ pub mod outputs;
 pub mod run;
 
 mod apparmor;
+mod arity;
 mod check;
 mod denial;
 mod denials;
 mod diff;
 mod enforce;
+mod explain;
 mod folder;
 mod generate;
 mod host;
@@ -24,6 +26,7 @@ mod launch;
 mod merge;
 mod minimize;
 mod render;
+mod restrict;
 mod search;
 mod seccomp;
 mod session;
@@ -71,7 +74,8 @@ Examples:
   learn --until-quiet 30s -- redis-server
   learn render nginx.learned/learned.json --format seccomp -o -
   learn merge a.json b.json -o all.json
-  learn diff old.learned new.learned     what the new release needs anew, graded by risk";
+  learn diff old.learned new.learned     what the new release needs anew, graded by risk
+  learn explain nginx.learned CAP_CHOWN  why it is there";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -81,6 +85,7 @@ enum Command {
     Check(check::CheckArgs),
     Minimize(minimize::MinimizeArgs),
     Diff(diff::DiffArgs),
+    Explain(explain::ExplainArgs),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
 }
@@ -94,6 +99,7 @@ impl Command {
             Self::Check(args) => check::run(&args),
             Self::Minimize(args) => return minimize::run(&args),
             Self::Diff(args) => diff::run(&args),
+            Self::Explain(args) => explain::run(&args),
             Self::Completions(args) => generate::completions(&args, &mut Args::command()),
             Self::Man(args) => generate::man(&args, Args::command()),
         };

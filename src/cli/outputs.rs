@@ -10,6 +10,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use super::apparmor::AppArmorArgs;
 use super::io::{self, Destination};
 use super::seccomp::{Findings, Seccomp, SeccompArgs};
+use crate::explain::Output;
 use crate::infer;
 use crate::policy;
 use crate::policy::seccomp::Derived;
@@ -139,6 +140,20 @@ impl Outputs {
         self.render(format, record, &self.profile_name(record), &Destination::Stdout)
     }
 
+    /// The text of every format.
+    ///
+    /// # Errors
+    /// Those of rendering.
+    pub fn texts(&self, record: &Record) -> Result<Vec<Output>> {
+        let name = self.profile_name(record);
+        let text = |format: &&'static Format| {
+            let mut text = Vec::new();
+            format.render(self.needs(record), &self.options, &name, &self.templates, &mut text)?;
+            Ok(Output { file: format.file_name(&name), text: String::from_utf8_lossy(&text).into_owned() })
+        };
+        self.formats.iter().map(text).collect()
+    }
+
     /// The name of the profiles for `record`.
     #[must_use]
     pub fn profile_name(&self, record: &Record) -> ProfileName {
@@ -148,7 +163,7 @@ impl Outputs {
     }
 
     fn render(&self, format: &Format, record: &Record, name: &ProfileName, to: &Destination) -> Result<()> {
-        let needs = infer::infer(record, &self.generality);
+        let needs = self.needs(record);
         io::write(to, |out| Ok(format.render(needs, &self.options, name, &self.templates, out)?))
     }
 }

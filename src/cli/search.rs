@@ -1,4 +1,5 @@
-//! The search for the least that a command works with: capabilities one by one, system calls by bisecting.
+//! The search for the least that a command works with: capabilities one by one, system calls and files by
+//! bisecting.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -10,14 +11,17 @@ use indicatif::ProgressBar;
 use nix::unistd::geteuid;
 use serde::Serialize;
 
+use super::restrict;
 use super::trial::{self, Trial};
 use crate::abi::Syscall;
 use crate::capture::Workload;
 use crate::capture::confine::Confinement;
 use crate::fact::Capability;
-use crate::infer::{self, caps};
+use crate::infer::{self, Needs, Pattern, caps};
+use crate::policy::apparmor::{self, AppArmor, FileRule};
 use crate::policy::seccomp::Seccomp;
 use crate::record::Record;
+use crate::render::escape::{Escaped, Tail};
 
 /// Calls without which no program starts or ends.
 const ALWAYS: [&str; 4] = ["execve", "execveat", "exit", "exit_group"];
@@ -27,6 +31,7 @@ const ALWAYS: [&str; 4] = ["execve", "execveat", "exit", "exit_group"];
 pub(super) enum Goal {
     Capabilities,
     Calls,
+    Files,
 }
 
 /// One run, for the transcript.
@@ -64,11 +69,32 @@ pub(super) struct Search<'a> {
     pub(super) bar: ProgressBar,
 }
 
+/// What was learned, as profiles from which something is taken away.
+struct Policies {
+    calls: Seccomp,
+    files: AppArmor,
+    /// Paths of file rules that cannot be tried without.
+    loaded: BTreeSet<String>,
+}
+
+impl Policies {
+    fn new(needs: &Needs<'_>) -> Self {
+        // What the kernel loads by itself is opened by no call: the first program, which counts as its own executor,
+        // interpreters of scripts, loaders.
+        let loaded = needs.executions.iter().flat_map(|(one, because)| {
+            let first = because.iter().any(|cause| *cause.subject == one.program);
+            one.loader.iter().chain(Some(&one.program).filter(|_| first || one.file != one.program))
+        });
+        let loaded = loaded.map(|path| Pattern::Literal(path.clone()));
+        let loaded = loaded.map(|path| Escaped::pattern(&path, Tail::File).as_str().to_owned()).collect();
+        Self { calls: Seccomp::new(needs), files: AppArmor::new(needs, &apparmor::Options::default()), loaded }
+    }
+}
+
 /// A search that knows where it starts.
 struct Ongoing<'a> {
     search: Search<'a>,
-    /// The profile that calls are taken from.
-    profile: Seccomp,
+    policies: Policies,
     kept: Vec<String>,
     untried: Vec<String>,
     runs: Vec<Run>,
@@ -82,10 +108,11 @@ impl Search<'_> {
         if !trial.succeeded() {
             bail!("the command has to succeed with all that it may have, and it {}", trial.told());
         }
-        let profile = Seccomp::new(&infer::infer(&record, &infer::Options::default()));
-        let (all, groups) = self.learned(&record, &profile);
+        let needs = infer::infer(&record, &infer::Options::default());
+        let policies = Policies::new(&needs);
+        let (all, groups) = self.learned(&record, &policies);
         let runs = vec![Run { with: None, without: Vec::new(), trial }];
-        let mut search = Ongoing { search: self, profile, kept: all.clone(), untried: Vec::new(), runs };
+        let mut search = Ongoing { search: self, policies, kept: all.clone(), untried: Vec::new(), runs };
         if !search.works(all.clone(), &[])? {
             bail!("the command fails with what was learned alone ({}): what else it needs was not seen", all.join(" "));
         }
@@ -99,11 +126,17 @@ impl Search<'_> {
     }
 
     /// What was learned, and in which groups it is tried to do without.
-    fn learned(&self, record: &Record, profile: &Seccomp) -> (Vec<String>, Vec<Vec<String>>) {
+    fn learned(&self, record: &Record, policies: &Policies) -> (Vec<String>, Vec<Vec<String>>) {
         if self.goal == Goal::Calls {
-            let allowed = profile.syscalls.iter().filter(|rule| rule.action.admits() == Some(true));
-            let names: BTreeSet<_> = allowed.flat_map(|rule| &rule.names).filter_map(Syscall::name).collect();
+            let rules = policies.calls.syscalls.iter();
+            let names: BTreeSet<_> = rules.flat_map(|rule| &rule.names).filter_map(Syscall::name).collect();
             let all: Vec<_> = names.into_iter().filter(|name| !ALWAYS.contains(name)).map(str::to_owned).collect();
+            return (all.clone(), vec![all]);
+        }
+        if self.goal == Goal::Files {
+            let rules = policies.files.files.iter().map(file_name);
+            let mut all: Vec<_> = rules.filter(|name| !policies.loaded.contains(name)).collect();
+            all.sort();
             return (all.clone(), vec![all]);
         }
         let mut needs: Vec<_> = caps::needs(record).into_iter().filter(|need| need.standing.granted()).collect();
@@ -151,7 +184,15 @@ impl Ongoing<'_> {
             format!("without {}", without.join(" "))
         };
         self.search.prepare(&what, self.runs.len())?;
-        let trial = trial::confined(&self.search.workload, self.confinement(&with)?, self.search.timeout)?;
+        let (workload, confinement) = (&self.search.workload, self.confinement(&with)?);
+        let trial = if self.search.goal == Goal::Files {
+            let mut profile = self.policies.files.clone();
+            let kept = |name: String| with.contains(&name) || self.policies.loaded.contains(&name);
+            profile.files.retain(|rule| kept(file_name(rule)));
+            trial::rehearsed(workload, confinement, &profile, self.search.timeout)?
+        } else {
+            trial::confined(workload, confinement, self.search.timeout)?
+        };
         let works = trial.succeeded();
         self.runs.push(Run { with: Some(with), without: without.to_vec(), trial });
         Ok(works)
@@ -163,12 +204,21 @@ impl Ongoing<'_> {
             let kept = kept.fold(0, |set, one| set | 1 << *one as u8);
             return Ok(Confinement { capabilities: Some(kept), ..Confinement::default() });
         }
-        let mut profile = self.profile.clone();
-        for rule in &mut profile.syscalls {
+        let mut profile = self.policies.calls.clone();
+        if self.search.goal == Goal::Files {
+            profile = restrict::asking(&profile.architectures);
+        }
+        for rule in profile.syscalls.iter_mut().filter(|_| self.search.goal == Goal::Calls) {
             let kept = |name: &str| ALWAYS.contains(&name) || with.iter().any(|one| one == name);
             rule.names.retain(|call| call.name().is_some_and(kept));
         }
         let filter = Some(profile.compile_asking()?.program);
         Ok(Confinement { filter, no_new_privs: !geteuid().is_root(), ..Confinement::default() })
     }
+}
+
+/// The path of a file rule as the profile has it.
+fn file_name(rule: &FileRule) -> String {
+    let tail = if rule.directory { Tail::Directory } else { Tail::File };
+    Escaped::pattern(&rule.pattern, tail).as_str().to_owned()
 }

@@ -156,7 +156,7 @@ fn limit(path: &Path, options: &Options) -> Result<policy::seccomp::Seccomp> {
         Input::Policies(policies) => {
             let profile = policies.into_iter().find_map(|policy| match policy {
                 Policy::Seccomp(profile) => Some(profile),
-                Policy::Caps(_) => None,
+                Policy::AppArmor(_) | Policy::Caps(_) => None,
             });
             profile.with_context(|| format!("{} is neither a seccomp profile nor a record", path.display()))?
         }

@@ -230,7 +230,13 @@ impl Sink for Session {
         self.decoder.leave(tid, call, outcome, view)
     }
 
+    fn withdrawn(&mut self, tid: Tid) {
+        self.decoder.withdrawn(tid);
+    }
+
     fn exec(&mut self, tid: Tid, former: Tid, view: &dyn TaskView) {
+        // What was asked so far concerns the program that ends here.
+        self.hear();
         self.witness.exec();
         self.decoder.exec(tid, former, view);
     }

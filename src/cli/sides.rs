@@ -1,5 +1,6 @@
 //! What `learn diff` and `learn check` compare, by what is in the file.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -7,12 +8,17 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use bstr::ByteSlice;
 
+use super::apparmor::included_files;
 use super::folder::RECORD;
 use crate::diff::{Side, compare};
 use crate::infer::Needs;
+use crate::path::AbsPath;
+use crate::policy;
+use crate::policy::apparmor::text::{self, Document};
 use crate::policy::caps::Caps;
 use crate::policy::seccomp::{Derived, Host, Options, Seccomp};
 use crate::record::{Record, file};
+use crate::render::{Format, ProfileName, Templates};
 
 /// What was read.
 pub(super) enum Input {
@@ -26,6 +32,8 @@ pub(super) enum Input {
 pub(super) enum Policy {
     /// A seccomp profile.
     Seccomp(Seccomp),
+    /// An AppArmor profile, with those within it and beside it.
+    AppArmor(Document),
     /// A list of capabilities.
     Caps(Caps),
 }
@@ -88,6 +96,8 @@ impl Input {
         let policy = |text: &str| {
             Ok(Self::Policies(vec![if has("\"defaultAction\"") {
                 Policy::Seccomp(Seccomp::parse_for(text, host).context("not a readable profile")?)
+            } else if !text.starts_with(['{', '[']) && text.contains('{') {
+                Policy::AppArmor(apparmor_text(text).context(UNKNOWN)?)
             } else {
                 Policy::Caps(Caps::parse(text).context(UNKNOWN)?)
             }]))
@@ -108,12 +118,21 @@ impl Input {
     }
 }
 
-const UNKNOWN: &str = "neither a record, nor a seccomp profile, nor a list of capabilities";
+const UNKNOWN: &str = "neither a record, nor a seccomp or AppArmor profile, nor a list of capabilities";
+
+/// Reads AppArmor's text; what it includes is taken from this machine.
+fn apparmor_text(text: &str) -> Result<Document> {
+    let document = text::parse("line", text, &included_files()?)?;
+    if document.profiles.is_empty() {
+        bail!("there is no profile in it");
+    }
+    Ok(document)
+}
 
 /// Whether a file of a folder is one of the profiles that are written there.
 fn is_named_as_policy(file: &Path) -> bool {
     let name = file.file_name().unwrap_or_default().as_encoded_bytes();
-    matches!(name, b"seccomp.json" | b"capabilities.txt" | b"capabilities.json")
+    matches!(name, b"seccomp.json" | b"capabilities.txt" | b"capabilities.json") || name.ends_with(b".apparmor")
 }
 
 impl Policy {
@@ -121,33 +140,48 @@ impl Policy {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Seccomp(_) => "seccomp profile",
+            Self::AppArmor(_) => "profile of AppArmor",
             Self::Caps(_) => "list of capabilities",
         }
     }
 
     /// The policies of the same kind for these needs: what a profile was asked to be besides is not told by it.
-    fn of_needs(&self, needs: &Needs<'_>) -> Vec<Self> {
+    fn of_needs(&self, needs: &Needs<'_>) -> Result<Vec<Self>> {
         let seccomp = |options: &Options| Self::Seccomp(Derived::new(needs, options).profile);
-        match self {
+        Ok(match self {
             Self::Seccomp(_) => vec![seccomp(&Options::default()), seccomp(&Options::exact())],
+            Self::AppArmor(_) => vec![Self::AppArmor(apparmor_text(&rendered(needs)?)?)],
             Self::Caps(_) => vec![Self::Caps(Caps::new(needs))],
-        }
+        })
     }
 
     /// What each of two policies of one kind allows; `None` when they are of different kinds.
     pub(super) fn sides<'r>(old: &Self, new: &Self) -> Option<(Side<'r>, Side<'r>)> {
         match (old, new) {
             (Self::Seccomp(old), Self::Seccomp(new)) => Some(Side::of_seccomp(old, new)),
+            (Self::AppArmor(old), Self::AppArmor(new)) => Some(Side::of_apparmor(old, new)),
             (Self::Caps(old), Self::Caps(new)) => Some((Side::of_caps(old), Side::of_caps(new))),
             _ => None,
         }
     }
 
     /// What it allows, and what the nearest policy of the same kind would for these needs, with who showed it.
-    pub(super) fn beside<'r>(&self, needs: &Needs<'r>) -> (Side<'r>, Side<'r>) {
-        let made = self.of_needs(needs).into_iter().filter_map(|made| Self::sides(self, &made));
+    ///
+    /// # Errors
+    /// When those needs cannot be rendered.
+    pub(super) fn beside<'r>(&self, needs: &Needs<'r>) -> Result<(Side<'r>, Side<'r>)> {
+        let made = self.of_needs(needs)?.into_iter().filter_map(|made| Self::sides(self, &made));
         let nearest = made.min_by_key(|(own, other)| compare(own, other).len());
         let (own, other) = nearest.unwrap_or_default();
-        (own, other.witnessed(needs))
+        Ok((own, other.witnessed(needs)))
     }
+}
+
+/// The AppArmor profile of needs, as `learn render` writes it.
+fn rendered(needs: &Needs<'_>) -> Result<String> {
+    let format = Format::named("apparmor").context("AppArmor is no format")?;
+    let name = ProfileName::of(needs.origin.program.map(AbsPath::file_name));
+    let (templates, mut text) = (Templates::new(BTreeMap::new())?, Vec::new());
+    format.render(needs.clone(), &policy::Options::default(), &name, &templates, &mut text)?;
+    Ok(String::from_utf8(text)?)
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::restrict::Rehearsal;
 use super::session::{status_of, unix_ms};
 use crate::abi::{Abi, Syscall};
 use crate::capture::confine::Confinement;
@@ -15,6 +16,7 @@ use crate::event::{
 };
 use crate::fact::{Fact, Gap};
 use crate::path::AbsPath;
+use crate::policy::apparmor::AppArmor;
 use crate::record::{Caller, Invocation, Moment, Record, RunId};
 
 /// How a run ended.
@@ -66,6 +68,19 @@ pub(super) fn confined(
 ) -> Result<Trial, CaptureError> {
     let workload = Workload { confinement, ..workload.clone() };
     let mut bounded = Bounded::new(Unseen, timeout);
+    let finished = Ptrace { thin_after: None }.run(&workload, &mut bounded)?;
+    Ok(Trial::new(&finished, bounded.over))
+}
+
+/// Runs it under the file rules of `profile`; what else is asked for fails with EACCES.
+pub(super) fn rehearsed(
+    workload: &Workload,
+    confinement: Confinement,
+    profile: &AppArmor,
+    timeout: Duration,
+) -> Result<Trial, CaptureError> {
+    let workload = Workload { confinement, ..workload.clone() };
+    let mut bounded = Bounded::new(Rehearsal::new(profile), timeout);
     let finished = Ptrace { thin_after: None }.run(&workload, &mut bounded)?;
     Ok(Trial::new(&finished, bounded.over))
 }
@@ -164,6 +179,10 @@ impl<S: Sink> Sink for Bounded<S> {
 
     fn leave(&mut self, tid: Tid, call: &Call, outcome: Outcome, view: &dyn TaskView) -> bool {
         self.sink.leave(tid, call, outcome, view)
+    }
+
+    fn withdrawn(&mut self, tid: Tid) {
+        self.sink.withdrawn(tid);
     }
 
     fn exec(&mut self, tid: Tid, former: Tid, view: &dyn TaskView) {

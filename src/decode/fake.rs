@@ -30,6 +30,8 @@ pub(super) struct FakeView {
     links: RefCell<BTreeMap<Vec<u8>, Vec<u8>>>,
     pub(super) descriptors: RefCell<BTreeMap<i32, Descriptor>>,
     pub(super) sockets: RefCell<BTreeMap<i32, SocketInfo>>,
+    /// What waits to be read from every socket.
+    pub(super) waiting: RefCell<Vec<u8>>,
     pub(super) who: RefCell<Credentials>,
     pub(super) others: RefCell<BTreeMap<i32, Credentials>>,
     pub(super) proc: RefCell<BTreeMap<String, Vec<u8>>>,
@@ -63,6 +65,7 @@ impl Default for FakeView {
             links: RefCell::default(),
             descriptors: RefCell::default(),
             sockets: RefCell::default(),
+            waiting: RefCell::default(),
             who: RefCell::default(),
             others: RefCell::default(),
             proc: RefCell::default(),
@@ -198,6 +201,10 @@ impl TaskView for FakeView {
     fn socket(&self, fd: i32) -> io::Result<SocketInfo> {
         self.asked();
         self.sockets.borrow().get(&fd).cloned().map_or_else(|| error(libc::ENOTSOCK), Ok)
+    }
+
+    fn waiting(&self, _fd: i32) -> io::Result<Vec<u8>> {
+        Ok(self.waiting.borrow().clone())
     }
 
     fn resolve(&self, base: Base, path: &[u8], follow: bool) -> io::Result<Resolved> {

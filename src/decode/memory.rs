@@ -2,7 +2,7 @@
 
 use super::read;
 use super::scene::{Decode, Scene, Values, value};
-use crate::event::Outcome;
+use crate::event::{Outcome, Unless};
 use crate::fact::{Access, Capability, Fact, Operation};
 
 const PROT_EXEC: i32 = libc::PROT_EXEC;
@@ -34,6 +34,11 @@ impl Decode for Map {
         if let (Outcome::Returned(_), Some(Fact::File(file))) = (outcome, scene.notes.facts.first()) {
             scene.workload.code.insert(&file.path);
         }
+    }
+
+    fn foreseeable(&self) -> Option<Unless> {
+        let bits = (libc::MAP_LOCKED | libc::MAP_ANONYMOUS).cast_unsigned();
+        Some(Unless { argument: 3, bits })
     }
 
     fn quiet(&self, values: &Values) -> bool {

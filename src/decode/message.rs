@@ -3,7 +3,7 @@
 use super::net::{family, towards};
 use super::netlink;
 use super::scene::{Decode, Scene};
-use crate::event::Credentials;
+use crate::event::{Credentials, Outcome};
 use crate::fact::{Capability, NetworkOperation, SignalTarget};
 
 /// `sendto(2)`.
@@ -16,6 +16,10 @@ impl Decode for SendTo {
             let address = scene.memory().sockaddr(scene.arg(4), scene.uint(5));
             send(scene, address.map(|address| vec![address]));
         }
+    }
+
+    fn leave(&self, scene: &mut Scene<'_>, _outcome: Outcome) {
+        netlink::answered(scene, scene.int(0));
     }
 
     fn quiet_without(&self) -> Option<u8> {
@@ -34,6 +38,10 @@ impl Decode for SendMessage {
         }
         send(scene, address.map(|address| vec![address]));
         credentials(scene, scene.arg(1));
+    }
+
+    fn leave(&self, scene: &mut Scene<'_>, _outcome: Outcome) {
+        netlink::answered(scene, scene.int(0));
     }
 }
 

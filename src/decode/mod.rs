@@ -337,6 +337,12 @@ impl<R: Recorder> Sink for Decoder<R> {
         self.told.ended(held, outcome)
     }
 
+    fn withdrawn(&mut self, tid: Tid) {
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            task.held = None;
+        }
+    }
+
     fn exec(&mut self, tid: Tid, former: Tid, view: &dyn TaskView) {
         for sibling in self.workload.processes.siblings(former) {
             self.gone(sibling, Ended::Vanished);
@@ -421,6 +427,11 @@ pub fn gap_of(loss: Loss) -> Gap {
         Loss::Untraced { reason } => (GapKind::Untraced, reason),
         Loss::ForeignArch(token) => {
             (GapKind::ForeignArch, format!("calls of an architecture without a table here (AUDIT_ARCH {token:#x})"))
+        }
+        Loss::Listener => {
+            let detail = "the workload wanted to listen to a seccomp filter of its own, and could not while learn listens \
+                          to one: run learn with --no-thin";
+            (GapKind::ListensItself, detail.to_owned())
         }
         Loss::Detached { tasks } => (GapKind::Untraced, format!("{tasks} tasks were let go while they still ran")),
     };

@@ -1,9 +1,12 @@
 //! Messages to the kernel over netlink (`netlink(7)`): which of them a capability guards.
 //!
-//! The kernel answers by a message of its own, so that how the call ends says nothing. Only the headers are looked at.
+//! The kernel answers by a message of its own, so that how the call ends says nothing: what waits at its end does. Only
+//! the headers are looked at.
+
+use nix::errno::Errno;
 
 use super::scene::Scene;
-use crate::fact::{Capability, Operation};
+use crate::fact::{Capability, Check, Fact, Operation};
 
 /// The size of a `struct nlmsghdr`.
 const HEADER: u64 = 16;
@@ -30,6 +33,28 @@ pub(super) fn sent(scene: &mut Scene<'_>, fd: i32, address: u64, length: u64) {
     for kind in headers(scene, address, length) {
         if let Some((capability, what, doubt)) = guard(socket.protocol, kind) {
             scene.check(Operation::Unanswered { capability, what, doubt: doubt.to_owned() });
+        }
+    }
+}
+
+/// Looks at how the kernel answered what `fd` was asked: it has done so when the call ends. An error says that the
+/// capability alone was not enough, and then whether it mattered cannot be told.
+pub(super) fn answered(scene: &mut Scene<'_>, fd: i32) {
+    /// `NLMSG_ERROR`
+    const ERROR: u16 = 2;
+    let asks = |fact: &Fact| matches!(fact, Fact::Check(Check { operation: Operation::Unanswered { .. }, .. }));
+    if !scene.notes.facts.iter().any(asks) {
+        return;
+    }
+    let waiting = scene.view.waiting(fd).unwrap_or_default();
+    // struct nlmsghdr: length, type, flags, number, port; struct nlmsgerr: error.
+    let kind = waiting.get(4..).and_then(|rest| rest.first_chunk()).map(|bytes| u16::from_ne_bytes(*bytes));
+    let error = waiting.get(16..).and_then(|rest| rest.first_chunk()).map(|bytes| i32::from_ne_bytes(*bytes));
+    let Some(error) = error.filter(|error| kind == Some(ERROR) && *error != 0) else { return };
+    let told = format!("the kernel answered with {:?}", Errno::from_raw(error.saturating_neg()));
+    for fact in &mut scene.notes.facts {
+        if let Fact::Check(Check { operation: Operation::Unanswered { doubt, .. }, .. }) = fact {
+            doubt.clone_from(&told);
         }
     }
 }
@@ -135,7 +160,7 @@ mod tests {
         bytes
     }
 
-    fn asked(facts: &[crate::fact::Fact]) -> Vec<(Capability, bool)> {
+    fn asked(facts: &[Fact]) -> Vec<(Capability, bool)> {
         let asked = |operation| match operation {
             Operation::Unanswered { capability, doubt, .. } => (capability, doubt.is_empty()),
             other => panic!("{other:?}"),
@@ -180,5 +205,20 @@ mod tests {
             assert_eq!(send(&mut bench, 4, length), []);
             bench.view.map(0x7000, &bytes);
         }
+    }
+
+    #[test]
+    fn an_error_in_the_answer_leaves_it_open() {
+        let mut bench = Bench::new(Abi::X86_64);
+        bench.view.socket(3, libc::AF_NETLINK, libc::SOCK_RAW);
+        let message = bench.bytes(&message(16, 16));
+        let send = |bench: &mut Bench| asked(&bench.call("sendto", &[3, message, 32, 0, 0, 0]));
+        assert_eq!(send(&mut bench), [(Capability::NetAdmin, true)]);
+        let answer =
+            |error: i32| [&36u32.to_ne_bytes()[..], &[2, 0], &[0; 10], &error.to_ne_bytes(), &[0; 16]].concat();
+        *bench.view.waiting.borrow_mut() = answer(0);
+        assert_eq!(send(&mut bench), [(Capability::NetAdmin, true)]);
+        *bench.view.waiting.borrow_mut() = answer(-libc::EOPNOTSUPP);
+        assert_eq!(send(&mut bench), [(Capability::NetAdmin, false)]);
     }
 }

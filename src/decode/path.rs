@@ -9,11 +9,14 @@ use super::read;
 use super::scene::{At, Decode, Kept, Name, Scene, Values, named, value};
 use super::special;
 use crate::abi::Abi;
-use crate::event::{Base, Credentials, Outcome, Resolved};
+use crate::event::{Base, Credentials, Outcome, Resolved, Unless};
 use crate::fact::{Access, Capability, Operation};
 
 /// `__O_TMPFILE`, which needs no `O_DIRECTORY` beside it to be told apart.
 const O_TMPFILE: i32 = 0o20_000_000;
+
+/// Flags of calls that are judged by what they opened.
+const UNSETTLED: i32 = libc::O_TRUNC | libc::O_PATH | libc::O_NOATIME | O_TMPFILE;
 
 /// `O_NOFOLLOW` (`asm/fcntl.h`): not the same number on ARM.
 const fn o_nofollow(abi: Abi) -> i32 {
@@ -70,6 +73,12 @@ impl Decode for Open {
             opening.leave(scene, outcome);
         }
     }
+
+    fn foreseeable(&self) -> Option<Unless> {
+        let Flags::Argument(index) = self.flags else { return None };
+        let bits = (libc::O_CREAT | UNSETTLED).cast_unsigned();
+        u8::try_from(index).ok().map(|argument| Unless { argument, bits })
+    }
 }
 
 /// One open call, whatever its form.
@@ -93,7 +102,7 @@ impl Opening {
         if self.creates() {
             let existed = self.find(scene).is_some_and(|spot| spot.inode.is_some());
             scene.notes.kept = Kept::Existed(existed);
-        } else if scene.workload.thinned && !self.has(libc::O_TRUNC | libc::O_PATH | libc::O_NOATIME | O_TMPFILE) {
+        } else if scene.workload.thinned && !self.has(UNSETTLED) {
             self.settle(scene);
         }
     }
@@ -235,6 +244,10 @@ impl Decode for Use {
             scene.notes.foresee(&spot);
         }
     }
+
+    fn foreseeable(&self) -> Option<Unless> {
+        (self.access == Access::STAT && self.need == 0).then(Unless::default)
+    }
 }
 
 /// `access(2)`, `faccessat(2)`: asks what the *real* ids may do.
@@ -266,6 +279,10 @@ impl Decode for Ask {
             scene.need_as(&judged, &spot.path, &inode, wanted);
         }
         scene.notes.foresee(&spot);
+    }
+
+    fn foreseeable(&self) -> Option<Unless> {
+        Some(Unless::default())
     }
 }
 

@@ -36,7 +36,7 @@ impl Quiet {
     pub(super) fn known(&self) -> KnownCalls {
         let rows = self.calls.iter().map(|(&number, seen)| (number, super::table::row(Abi::native(), number), seen));
         let quiet = rows.filter_map(|(number, row, seen)| quiet(row, seen).map(|known| (number, known)));
-        KnownCalls { calls: quiet.collect() }
+        KnownCalls { calls: quiet.collect(), foreseen: super::table::foreseeable(Abi::native()) }
     }
 }
 

@@ -8,7 +8,7 @@ use super::read::{self, Memory};
 use super::standing::Standing;
 use super::workload::Workload;
 use crate::abi::{Abi, Syscall};
-use crate::event::{Base, Credentials, Descriptor, Inode, Outcome, Resolved, Target, TaskView, Tid};
+use crate::event::{Base, Credentials, Descriptor, Inode, Outcome, Resolved, Target, TaskView, Tid, Unless};
 use crate::fact::{Access, Capability, CapabilitySet, Check, Fact, FileFact, Gap, GapKind, Operation};
 use crate::path::AbsPath;
 
@@ -32,6 +32,11 @@ pub(super) trait Decode: Sync {
     /// Whether nothing follows from a call with these scalar arguments but that it was made; see [`super::quiet`].
     fn quiet(&self, _values: &Values) -> bool {
         false
+    }
+
+    /// Unless which bits the end of such a call mostly is foreseen ([`Notes::foreseen`]); `None` when it never is.
+    fn foreseeable(&self) -> Option<Unless> {
+        None
     }
 
     /// The pointer argument without which nothing follows from a call that has no scalar arguments.

@@ -1,5 +1,6 @@
 //! The tables: which call has which decoder, and which scalar arguments say what a call means.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::device::{always, when};
@@ -11,6 +12,7 @@ use super::{
     process, schedule,
 };
 use crate::abi::Abi;
+use crate::event::Unless;
 use crate::fact::{Access, Capability, NetworkOperation};
 
 /// How many numbers of each ABI have a row.
@@ -364,6 +366,13 @@ pub(super) fn row(abi: Abi, number: u32) -> &'static Row {
         LazyLock::new(|| Abi::ALL.map(|abi| (0..NUMBERS).map(|number| Row::new(abi, number)).collect()));
     let index = usize::try_from(number).unwrap_or(usize::MAX);
     ROWS.get(abi as usize).and_then(|rows| rows.get(index)).unwrap_or(&UNNAMED)
+}
+
+/// The calls of an ABI whose end mostly is foreseen. Never one that stands for others.
+pub(super) fn foreseeable(abi: Abi) -> BTreeMap<u32, Unless> {
+    let rows = (0..NUMBERS).map(|number| (number, row(abi, number)));
+    let plain = rows.filter(|(_, row)| !row.multiplexed && !row.executes && row.returns);
+    plain.filter_map(|(number, row)| Some((number, row.decoder?.foreseeable()?))).collect()
 }
 
 #[cfg(test)]

@@ -14,7 +14,9 @@ pub fn grade(kind: Kind, name: &str, part: &str) -> Grade {
         Kind::Program => (Level::High, "runs another program"),
         Kind::Family => family(name),
         Kind::Network => network(name, part),
-        Kind::File => risk::file(name, part.strip_suffix(" as owner").unwrap_or(part)),
+        Kind::File if unconfined(part) => (Level::Critical, "runs outside of any profile"),
+        // Behind the word: how it is executed, by whom, under which profile.
+        Kind::File => risk::file(name, part.split(' ').next().unwrap_or(part)),
         Kind::Mount => (Level::Critical, "changes what files processes see"),
         Kind::Namespace if part == "joined" => (Level::Critical, "enters other namespaces"),
         Kind::Namespace => (Level::High, "makes namespaces, with privileges over them"),
@@ -38,8 +40,21 @@ pub(super) const RAW: &str = "(raw sockets)";
 /// What is refused, in the parts of calls and policies.
 pub(super) const REFUSED: &str = "refused: ";
 
+/// Whether a file is executed without a profile, of the modes of `apparmor.d(5)`.
+fn unconfined(part: &str) -> bool {
+    part.strip_prefix("exec ").and_then(|rest| rest.split(' ').next()).is_some_and(|mode| mode.contains(['u', 'U']))
+}
+
 fn policy(name: &str, part: &str) -> Grade {
-    match name.split(' ').next() {
+    const OPEN: [&str; 4] = ["flag complain", "flag unconfined", "flag default_allow", "flag prompt"];
+    let mut words = name.split(' ');
+    match words.next() {
+        Some("flag") if OPEN.contains(&name) => (Level::Critical, "refuses nothing any more"),
+        Some("rule") if matches!(words.next(), Some("change_profile")) => (Level::High, "leaves the profile"),
+        Some("rule") if name.starts_with("rule userns") || name.starts_with("rule io_uring") => {
+            (Level::High, "opens a way past other rules")
+        }
+        Some("rule" | "attachment") => (Level::Medium, "changes what the profile is for"),
         Some("default") if part.starts_with(REFUSED) => (Level::Low, "refused either way"),
         Some("default") => (Level::Critical, "lets through everything that no rule names"),
         Some("architecture") => (Level::High, "lets through calls of an ABI with numbers of its own"),
@@ -52,9 +67,12 @@ fn policy(name: &str, part: &str) -> Grade {
 fn family(name: &str) -> Grade {
     let mut words = name.split(' ');
     match (words.next(), words.next()) {
-        (Some("packet"), _) | (_, Some("raw" | "packet")) => (Level::Critical, "forges and sniffs packets"),
+        (Some("netlink"), Some("raw")) => (Level::High, "a kind of sockets that it did not use"),
+        (Some("packet" | "any"), _) | (_, Some("raw" | "packet")) | (Some("inet" | "inet6"), Some("any")) => {
+            (Level::Critical, "forges and sniffs packets")
+        }
         (Some("unix"), _) => (Level::Low, "stays on the machine"),
-        _ => (Level::High, "a family of sockets that it did not use"),
+        _ => (Level::High, "a kind of sockets that it did not use"),
     }
 }
 
@@ -112,6 +130,11 @@ mod tests {
             (Kind::File, "@{PROC}/@{pid}/oom_score_adj", "write", Level::Medium),
             (Kind::File, "/proc/77/environ", "read", Level::High),
             (Kind::File, "/dev/sda1", "read", Level::Critical),
+            (Kind::File, "/dev/s*", "read", Level::Critical),
+            (Kind::File, "/**", "read", Level::Critical),
+            (Kind::File, "/*", "read", Level::High),
+            (Kind::File, "/usr/bin/a", "exec ix", Level::High),
+            (Kind::File, "/usr/bin/a", "exec pux", Level::Critical),
             (Kind::File, "/dev/nvme0n1", "write", Level::Critical),
             (Kind::File, "/dev/fuse", "write", Level::High),
             (Kind::File, "/home/me/.bashrc", "append", Level::Critical),
@@ -133,6 +156,11 @@ mod tests {
             (Kind::Policy, "default action", "allowed", Level::Critical),
             (Kind::Policy, "default action", "refused: EPERM", Level::Low),
             (Kind::Policy, "flag SECCOMP_FILTER_FLAG_SPEC_ALLOW", "", Level::Medium),
+            (Kind::Policy, "flag complain", "", Level::Critical),
+            (Kind::Policy, "rule change_profile -> x", "", Level::High),
+            (Kind::Policy, "rule userns", "", Level::High),
+            (Kind::Family, "inet any", "", Level::Critical),
+            (Kind::Family, "unix any", "", Level::Low),
         ] {
             assert_eq!(grade(kind, name, part).0, level, "{kind:?} {name} {part}");
         }

@@ -2,9 +2,12 @@
 //!
 //! Each side is a set of [`Item`]s with parts ([`Side`]); an item that only one side has was added or removed, one with
 //! more or fewer parts was widened or narrowed. Swapping the sides mirrors every change. `moves` takes out what only
-//! changed its name; [`risk`] grades the rest; [`show`] writes it. Pure: opens no files, asks no clock.
+//! changed its name; [`risk`] grades the rest; [`show`] writes it. Policies are compared by what they let through, which
+//! takes both at once (`seccomp`, `apparmor`): what one covers by a wider rule is no difference. Pure: opens no files,
+//! asks no clock.
 
 pub mod accept;
+mod apparmor;
 mod compare;
 mod grade;
 mod moves;
@@ -12,7 +15,7 @@ pub mod report;
 mod seccomp;
 pub mod show;
 mod side;
-mod words;
+pub(crate) mod words;
 
 use std::borrow::Cow;
 

@@ -1,7 +1,6 @@
 //! Differences with their counts and evidence, bounded, as every format shows them.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
@@ -9,6 +8,7 @@ use super::accept::Accepted;
 use super::{Change, Direction, Item, Kind, Level, Threshold, words};
 use crate::infer::Because;
 use crate::record::Record;
+use crate::render::date;
 
 /// How many differences are written out at most; the counts are of all.
 const CHANGES: usize = 5000;
@@ -204,13 +204,4 @@ pub fn witnesses(record: &Record, item: &Item, because: &Because<'_>) -> Vec<Wit
         }
     };
     because.iter().map(of).collect()
-}
-
-/// A Unix time in milliseconds as RFC 3339, where that can write it.
-pub(super) fn date(ms: u64) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::new();
-    let time = UNIX_EPOCH.checked_add(Duration::from_millis(ms));
-    let written = time.is_some_and(|time| write!(text, "{}", humantime::format_rfc3339_seconds(time)).is_ok());
-    if written { text } else { format!("{ms} ms after 1970") }
 }

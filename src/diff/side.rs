@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Item, Kind, Part, seccomp, words};
-use crate::fact::{Access, MountOperation, NetworkFact};
+use super::{Item, Kind, Part, apparmor, seccomp, words};
+use crate::fact::{Access, NetworkFact};
 use crate::infer::globs::Piece;
 use crate::infer::{Because, Cause, FileNeed, Needs, Pattern};
 use crate::path::{AbsPath, to_text};
-use crate::policy::apparmor::{AppArmor, MountRule, Peer, Permissions};
+use crate::policy::apparmor::text::Document;
 use crate::policy::caps::Caps;
 use crate::policy::seccomp::Seccomp;
 
@@ -108,45 +108,10 @@ impl<'r> Side<'r> {
         side
     }
 
-    /// Everything that an AppArmor profile allows.
+    /// Everything that two AppArmor texts allow.
     #[must_use]
-    pub fn of_apparmor(policy: &AppArmor) -> Self {
-        let mut side = Self::default();
-        for capability in &policy.capabilities {
-            side.add(Kind::Capability, capability.name(), "", &[]);
-        }
-        for (family, kind) in &policy.network {
-            side.add(Kind::Family, format!("{family} {kind}"), "", &[]);
-        }
-        for rule in &policy.files {
-            let name = path_text(&rule.pattern, rule.directory);
-            for (permission, word) in LETTERS {
-                if rule.anybody.contains(permission) {
-                    side.add(Kind::File, name.as_str(), word, &[]);
-                }
-                if (rule.anybody | rule.owner).contains(permission) {
-                    side.add(Kind::File, name.as_str(), format!("{word} as owner"), &[]);
-                }
-            }
-        }
-        for rule in &policy.signals {
-            let all = if rule.signals.is_empty() { vec!["all"] } else { rule.signals.iter().copied().collect() };
-            for signal in all {
-                for (has, way) in [(rule.send, "to"), (rule.receive, "from")] {
-                    if has {
-                        side.add(Kind::Signal, signal, format!("{way} {}", peer(&rule.peer)), &[]);
-                    }
-                }
-            }
-        }
-        for rule in &policy.traces {
-            side.add(Kind::Ptrace, if rule.read_only { "read" } else { "trace" }, peer(&rule.peer), &[]);
-        }
-        for rule in &policy.mounts {
-            let (name, part) = mount(rule);
-            side.add(Kind::Mount, name, part, &[]);
-        }
-        side
+    pub fn of_apparmor(old: &Document, new: &Document) -> (Self, Self) {
+        apparmor::sides(old, new)
     }
 
     /// The side of a policy with those who showed the same to the record that it was made of.
@@ -194,44 +159,6 @@ impl<'r> Side<'r> {
             }
         }
     }
-}
-
-const LETTERS: [(Permissions, &str); 7] = [
-    (Permissions::MAP, "map-exec"),
-    (Permissions::READ, "read"),
-    (Permissions::WRITE, "write"),
-    (Permissions::APPEND, "append"),
-    (Permissions::LINK, "link"),
-    (Permissions::LOCK, "lock"),
-    (Permissions::EXECUTE, "exec"),
-];
-
-fn peer(peer: &Peer) -> String {
-    match peer {
-        Peer::Own => "itself".to_owned(),
-        Peer::Unconfined => "unconfined".to_owned(),
-        Peer::Anybody => "anybody".to_owned(),
-        Peer::Main => "the main program".to_owned(),
-        Peer::Program(name) => name.to_string(),
-        Peer::Workload => "the workload".to_owned(),
-        Peer::Engine => "the container engine".to_owned(),
-    }
-}
-
-fn mount(rule: &MountRule) -> (String, String) {
-    let operation = match rule.operation {
-        MountOperation::Mount => "mount",
-        MountOperation::Remount => "remount",
-        MountOperation::Umount => "umount",
-        MountOperation::PivotRoot => "pivot_root",
-    };
-    let source = rule.source.as_deref().map(to_text).unwrap_or_default();
-    let how = format!(
-        "type {} of {source} {}",
-        rule.filesystem.as_deref().map_or_else(|| "any".to_owned(), to_text),
-        rule.options.join(",")
-    );
-    (format!("{operation} on {}", rule.target), how)
 }
 
 /// The names of a file need. How many names made a pattern differs from run to run, so the names themselves are compared;

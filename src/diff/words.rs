@@ -7,12 +7,12 @@ use crate::fact::{
 use crate::policy::apparmor::names;
 
 /// The word of a socket family, or its number.
-pub(super) fn family(number: i32) -> String {
+pub(crate) fn family(number: i32) -> String {
     names::family(number).map_or_else(|| format!("family-{number}"), str::to_owned)
 }
 
 /// What is done with which sockets, and with which address.
-pub(super) fn network(fact: &NetworkFact) -> (String, String) {
+pub(crate) fn network(fact: &NetworkFact) -> (String, String) {
     let operation = match fact.operation {
         NetworkOperation::Create => "create",
         NetworkOperation::Pair => "pair",
@@ -45,13 +45,13 @@ fn endpoint(address: &Endpoint) -> String {
 }
 
 /// The signal and its receiver.
-pub(super) fn signal(fact: &SignalFact) -> (String, String) {
+pub(crate) fn signal(fact: &SignalFact) -> (String, String) {
     let name = names::signal(fact.signal).map_or_else(|| format!("signal-{}", fact.signal), str::to_owned);
     (name, target(&fact.to))
 }
 
 /// To whom something is done.
-pub(super) fn target(to: &SignalTarget) -> String {
+pub(crate) fn target(to: &SignalTarget) -> String {
     match to {
         SignalTarget::Itself => "itself".to_owned(),
         SignalTarget::Program(path) => path.to_string(),
@@ -61,27 +61,32 @@ pub(super) fn target(to: &SignalTarget) -> String {
 }
 
 /// The namespace's kind, and whether it is joined.
-pub(super) fn namespace(fact: NamespaceFact) -> (String, &'static str) {
+pub(crate) fn namespace(fact: NamespaceFact) -> (String, &'static str) {
     (format!("{:?}", fact.kind).to_ascii_lowercase(), if fact.joined { "joined" } else { "created" })
 }
 
 /// What is mounted where, and how.
-pub(super) fn mount(fact: &MountFact) -> (String, String) {
+pub(crate) fn mount(fact: &MountFact) -> (String, String) {
     let MountFact { operation, source, target, filesystem, flags } = fact;
-    let operation = match operation {
-        MountOperation::Mount => "mount",
-        MountOperation::Remount => "remount",
-        MountOperation::Umount => "umount",
-        MountOperation::PivotRoot => "pivot_root",
-    };
+    let operation = mount_operation(*operation);
     let how = [("type", filesystem.clone()), ("of", source.clone()), ("flags", format!("{flags:#x}"))];
     let how = how.into_iter().filter(|(_, what)| !what.is_empty() && what != "0x0");
     let how = how.map(|(word, what)| format!("{word} {what}")).collect::<Vec<_>>();
     (format!("{operation} on {target}"), how.join(", "))
 }
 
+/// What is done to the mount table.
+pub(super) const fn mount_operation(operation: MountOperation) -> &'static str {
+    match operation {
+        MountOperation::Mount => "mount",
+        MountOperation::Remount => "remount",
+        MountOperation::Umount => "umount",
+        MountOperation::PivotRoot => "pivot_root",
+    }
+}
+
 /// Which ids, and their values.
-pub(super) fn identity(fact: &IdentityFact) -> (&'static str, String) {
+pub(crate) fn identity(fact: &IdentityFact) -> (&'static str, String) {
     let (name, (real, effective, saved)) = match *fact {
         IdentityFact::User(real, effective, saved) => ("user", (real, effective, saved)),
         IdentityFact::Group(real, effective, saved) => ("group", (real, effective, saved)),
@@ -91,7 +96,7 @@ pub(super) fn identity(fact: &IdentityFact) -> (&'static str, String) {
 }
 
 /// Which resource, and the new hard limit.
-pub(super) fn limit(fact: &LimitFact) -> (String, String) {
+pub(crate) fn limit(fact: &LimitFact) -> (String, String) {
     const NAMES: [&str; 16] = [
         "cpu",
         "fsize",
@@ -116,7 +121,7 @@ pub(super) fn limit(fact: &LimitFact) -> (String, String) {
 }
 
 /// Argument values by index: `0=0x2 1=0x1`.
-pub(super) fn arguments(arguments: &Arguments) -> String {
+pub(crate) fn arguments(arguments: &Arguments) -> String {
     let values = arguments.0.iter().map(|(index, value)| format!("{index}={value:#x}"));
     values.collect::<Vec<_>>().join(" ")
 }

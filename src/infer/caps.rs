@@ -134,6 +134,13 @@ pub(super) fn of_subjects<'r>(subjects: &Subjects<'r>) -> Vec<CapabilityNeed<'r>
 }
 
 impl<'r> CapabilityNeed<'r> {
+    /// Who asked for it by the strongest of its reasons.
+    #[must_use]
+    pub fn because(&self) -> Because<'r> {
+        let strongest = self.reasons.iter().filter(|reason| reason.standing == self.standing);
+        strongest.flat_map(|reason| reason.because.iter().copied()).collect()
+    }
+
     fn of(capability: Capability, mut reasons: Vec<Reason<'r>>) -> Option<Self> {
         reasons.sort_by(|one, other| other.standing.cmp(&one.standing).then_with(|| one.check.cmp(other.check)));
         let standing = reasons.first()?.standing;

@@ -276,7 +276,12 @@ pub fn dangerous() -> impl Iterator<Item = (&'static str, Grade)> {
 #[must_use]
 pub fn file(path: &str, access: &str) -> Grade {
     let path = &*expanded(path);
-    let disk = || below(path, MACHINE) || DISKS.iter().any(|disk| path.starts_with(disk));
+    let deep = path.contains("**") || path.starts_with("/dev/");
+    let disk = || {
+        let within =
+            |disk: &&str| path.starts_with(*disk) || deep && fixed(path).is_some_and(|at| disk.starts_with(at));
+        below(path, MACHINE) || deep && reaches(path, MACHINE) || DISKS.iter().any(within)
+    };
     match access {
         "exec" => (Level::High, "runs another program"),
         "connect" if reaches(path, MASTERS) => (Level::Critical, "the other end does as root whatever it is asked"),

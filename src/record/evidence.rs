@@ -124,6 +124,31 @@ impl RunSet {
     pub fn iter(&self) -> impl Iterator<Item = RunId> {
         self.0.iter().copied()
     }
+
+    /// All runs of both. Many are merged rather than inserted one by one.
+    fn join(&mut self, other: Self) {
+        const FEW: usize = 4;
+        if other.0.len() <= FEW {
+            for run in other.0 {
+                self.insert(run);
+            }
+            return;
+        }
+        let mut all = SmallVec::with_capacity(self.0.len() + other.0.len());
+        let (mut ours, mut theirs) = (self.iter().peekable(), other.iter().peekable());
+        loop {
+            let next = match (ours.peek(), theirs.peek()) {
+                (Some(one), Some(other)) => (*one).min(*other),
+                (Some(one), None) | (None, Some(one)) => *one,
+                (None, None) => break,
+            };
+            ours.next_if_eq(&next);
+            theirs.next_if_eq(&next);
+            all.push(next);
+        }
+        drop((ours, theirs));
+        self.0 = all;
+    }
 }
 
 impl Evidence {
@@ -151,9 +176,7 @@ impl Evidence {
         let Self { first_ms, last_ms, runs, by } = other;
         self.first_ms = self.first_ms.min(first_ms);
         self.last_ms = self.last_ms.max(last_ms);
-        for run in runs.0 {
-            self.runs.insert(run);
-        }
+        self.runs.join(runs);
         for caller in by.iter() {
             self.by.insert(caller);
         }
@@ -207,6 +230,17 @@ impl Outcomes {
         for class in other.0 {
             self.insert(class);
         }
+    }
+
+    /// Leaves the outcomes that both have.
+    pub(super) fn meet(&mut self, other: &Self) {
+        self.0.retain(|class| other.0.contains(class));
+    }
+
+    /// Whether no end was seen.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -270,6 +304,15 @@ impl Failures {
         }
     }
 
+    /// Leaves what failed in both, and so.
+    pub(super) fn meet(&mut self, other: &Self) {
+        for (class, access) in &mut self.0 {
+            let there = other.0.iter().find(|(of, _)| of == class).map_or(Access::empty(), |(_, access)| *access);
+            *access &= there;
+        }
+        self.0.retain(|(_, access)| !access.is_empty());
+    }
+
     /// Whether nothing failed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -310,7 +353,8 @@ impl<'de> Deserialize<'de> for Failures {
 }
 
 /// The text of a class: `ok`, `unfinished`, an errno's name or, without one, its number.
-fn class_name(class: u16) -> Cow<'static, str> {
+#[must_use]
+pub fn class_name(class: u16) -> Cow<'static, str> {
     match class {
         0 => "ok".into(),
         Outcomes::UNFINISHED => "unfinished".into(),

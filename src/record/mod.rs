@@ -8,6 +8,7 @@ pub mod merge;
 
 mod entries;
 mod evidence;
+mod intersect;
 mod lines;
 mod subject;
 
@@ -15,8 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-pub use evidence::{Caller, Callers, Evidence, Failures, Outcomes, RunSet, Usage};
-pub use subject::{ARGUMENTS_LIMIT, FileUse, Invocation, Subject, SyscallUse};
+pub use evidence::{Caller, Callers, Evidence, Failures, Outcomes, RunSet, Usage, class_name};
+pub use subject::{ARGUMENTS_LIMIT, FileUse, Invocation, Sighting, Subject, SyscallUse};
 
 use crate::abi::{Abi, Syscall};
 use crate::event::Outcome;
@@ -148,9 +149,12 @@ impl Record {
 
     /// Every fact, with the executable that it was seen of and its outcomes.
     pub fn facts(&self) -> impl Iterator<Item = (&AbsPath, Fact, Outcomes)> {
-        self.subjects
-            .iter()
-            .flat_map(|(path, subject)| subject.facts().map(move |(fact, outcomes)| (path, fact, outcomes)))
+        self.sightings().map(|(path, sighting)| (path, sighting.fact, sighting.outcomes))
+    }
+
+    /// The same, with the evidence.
+    pub fn sightings(&self) -> impl Iterator<Item = (&AbsPath, Sighting<'_>)> {
+        self.subjects.iter().flat_map(|(path, subject)| subject.sightings().map(move |sighting| (path, sighting)))
     }
 
     /// The name by which the workload was first started, without its directory: `sh` even where that is a link to dash.

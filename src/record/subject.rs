@@ -268,18 +268,19 @@ impl Subject {
         (found, lost)
     }
 
-    pub(super) fn facts(&self) -> impl Iterator<Item = (Fact, Outcomes)> {
+    /// Everything that was seen of it.
+    pub fn sightings(&self) -> impl Iterator<Item = Sighting<'_>> {
         let calls = self.syscalls.iter().flat_map(|(&abi, calls)| {
             calls.iter().flat_map(move |(call, used)| {
-                let arguments = used.arguments.iter();
-                let arguments = arguments.map(move |(values, usage)| {
-                    (Fact::Arguments(abi, call.clone(), values.clone()), usage.outcomes.clone())
+                let arguments = used.arguments.iter().map(move |(values, usage)| {
+                    Sighting::new(Fact::Arguments(abi, call.clone(), values.clone()), &usage.outcomes, &usage.seen)
                 });
-                std::iter::once((Fact::Syscall(abi, call.clone()), used.outcomes.clone())).chain(arguments)
+                let made = Sighting::new(Fact::Syscall(abi, call.clone()), &used.outcomes, &used.seen);
+                std::iter::once(made).chain(arguments)
             })
         });
         calls
-            .chain(self.files.iter().flat_map(|(path, used)| file_facts(path, used)))
+            .chain(self.files.iter().flat_map(|(path, used)| file_sightings(path, used)))
             .chain(listed(&self.network, Fact::Network))
             .chain(listed(&self.executions, Fact::Execution))
             .chain(listed(&self.checks, Fact::Check))
@@ -292,20 +293,39 @@ impl Subject {
     }
 }
 
-fn listed<K: Clone>(map: &BTreeMap<K, Usage>, fact: fn(K) -> Fact) -> impl Iterator<Item = (Fact, Outcomes)> {
-    map.iter().map(move |(key, usage)| (fact(key.clone()), usage.outcomes.clone()))
+/// One fact of an executable with its evidence.
+#[derive(Clone, Debug)]
+pub struct Sighting<'r> {
+    /// What was seen.
+    pub fact: Fact,
+    /// How it ended.
+    pub outcomes: Outcomes,
+    /// When it was seen; of a file, when anything was seen of it.
+    pub seen: &'r Evidence,
 }
 
-/// One fact for the owned part, one for the foreign part and one for each errno.
-fn file_facts(path: &AbsPath, used: &FileUse) -> impl Iterator<Item = (Fact, Outcomes)> {
-    let fact =
-        move |access, owner| Fact::File(FileFact { path: path.clone(), access, owner, directory: used.directory });
+impl<'r> Sighting<'r> {
+    fn new(fact: Fact, outcomes: &Outcomes, seen: &'r Evidence) -> Self {
+        Self { fact, outcomes: outcomes.clone(), seen }
+    }
+}
+
+fn listed<K: Clone>(map: &BTreeMap<K, Usage>, fact: fn(K) -> Fact) -> impl Iterator<Item = Sighting<'_>> {
+    map.iter().map(move |(key, usage)| Sighting::new(fact(key.clone()), &usage.outcomes, &usage.seen))
+}
+
+/// One for the owned part, one for the foreign part and one for each errno.
+fn file_sightings<'r>(path: &'r AbsPath, used: &'r FileUse) -> impl Iterator<Item = Sighting<'r>> {
+    let sighting = move |access, owner, class| {
+        let fact = FileFact { path: path.clone(), access, owner, directory: used.directory };
+        Sighting::new(Fact::File(fact), &Outcomes::only(class), &used.seen)
+    };
     let ok = [(used.ok & !used.foreign, true), (used.ok & used.foreign, false)];
     let failed = used.failed.iter();
     ok.into_iter()
         .filter(|(access, _)| !access.is_empty())
-        .map(move |(access, owner)| (fact(access, owner), Outcomes::only(0)))
-        .chain(failed.map(move |(class, access)| (fact(access, false), Outcomes::only(class))))
+        .map(move |(access, owner)| sighting(access, owner, 0))
+        .chain(failed.map(move |(class, access)| sighting(access, false, class)))
 }
 
 /// Adds `key` to a bounded map. Returns whether the key or its class of outcome is new.

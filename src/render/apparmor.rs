@@ -1,19 +1,19 @@
 //! What `apparmor.hbs` sees.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::ProfileName;
-use super::context::{Header, header};
+use super::context::{Header, header, shown};
 use super::escape::{Escaped, Lines, Tail};
 use crate::fact::{Capability, MountOperation};
-use crate::infer::{FileNeed, Needs, Pattern};
+use crate::infer::{Because, FileNeed, Needs, Pattern};
 use crate::path::AbsPath;
 use crate::policy::apparmor::{
     AppArmor, Exec, FileRule, Included, MountRule, Options, Peer, Permissions, PolicyAbi, SignalRule, TraceRule,
-    Transition,
+    Transition, names as words,
 };
 
 /// What `apparmor.hbs` sees, but for the rules, which are moved into it, since there may be a million.
@@ -100,8 +100,17 @@ impl Names<'_> {
     }
 }
 
-/// Of each file rule, why it is there. Empty unless it was asked for.
-type Evidence = BTreeMap<(Pattern, bool), String>;
+/// Of each rule, why it is there. Empty unless it was asked for.
+#[derive(Default)]
+struct Evidence {
+    files: BTreeMap<(Pattern, bool), String>,
+    capabilities: BTreeMap<Capability, String>,
+    network: BTreeMap<(&'static str, &'static str), String>,
+    /// By the signal's word.
+    signals: BTreeMap<&'static str, String>,
+    /// By the mount point.
+    mounts: BTreeMap<AbsPath, String>,
+}
 
 /// How many paths behind one pattern are written out.
 const LITERALS: usize = 3;
@@ -113,25 +122,49 @@ fn evidence(needs: &Needs<'_>, program: Option<&AbsPath>) -> Evidence {
         None => share.started,
     });
     let needs = shares.map(|share| &share.needs).next().unwrap_or(needs);
-    let asked = needs.files.iter().filter(|_| needs.options.comments);
-    asked.map(|need| ((need.pattern.clone(), need.directory), why(need, needs))).collect()
+    if !needs.options.comments {
+        return Evidence::default();
+    }
+    let files = needs.files.iter().map(|need| ((need.pattern.clone(), need.directory), why(need, needs)));
+    let capabilities = needs.capabilities.iter().map(|need| (need.capability, shown(&need.because())));
+    let network = needs
+        .network
+        .iter()
+        .filter_map(|(fact, because)| Some(((words::family(fact.family)?, words::socket_type(fact.kind)?), because)));
+    let signals = needs.signals.iter().filter_map(|(fact, because)| Some((words::signal(fact.signal)?, because)));
+    let mounts = needs.mounts.iter().map(|(fact, because)| (fact.target.clone(), because));
+    Evidence {
+        files: files.collect(),
+        capabilities: capabilities.collect(),
+        network: gathered(network),
+        signals: gathered(signals),
+        mounts: gathered(mounts),
+    }
+}
+
+/// Who showed any of the needs for one rule.
+fn gathered<'n, 'r: 'n, K: Ord>(needs: impl Iterator<Item = (K, &'n Because<'r>)>) -> BTreeMap<K, String> {
+    let mut all = BTreeMap::<K, Because<'_>>::new();
+    for (key, because) in needs {
+        all.entry(key).or_default().extend_from_slice(because);
+    }
+    all.into_iter().map(|(key, because)| (key, shown(&because))).collect()
 }
 
 /// `stands for 4 paths: /tmp/a1 …; beyond them 6 free characters; used by /bin/a`
 fn why(need: &FileNeed<'_>, needs: &Needs<'_>) -> String {
-    let users = need.because.iter().map(|cause| cause.subject.to_string()).collect::<BTreeSet<_>>();
-    let used = format!("used by {}", users.into_iter().collect::<Vec<_>>().join(", "));
+    let used = format!("used {}", shown(&need.because));
     let Some(literals) = needs.literals.get(&need.pattern) else {
         return used;
     };
-    let shown = literals.iter().take(LITERALS).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let listed = literals.iter().take(LITERALS).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let more = if literals.len() > LITERALS { ", …" } else { "" };
     let beyond = match need.pattern.leeway() {
         leeway if leeway.is_empty() => "nothing".to_owned(),
         leeway => leeway,
     };
     let paths = if literals.len() == 1 { "path" } else { "paths" };
-    format!("stands for {} {paths}: {shown}{more}; beyond: {beyond}; {used}", literals.len())
+    format!("stands for {} {paths}: {listed}{more}; beyond: {beyond}; {used}", literals.len())
 }
 
 fn sections(names: &Names<'_>, policy: &AppArmor, indent: Indent, evidence: &Evidence) -> Vec<Section> {
@@ -141,31 +174,45 @@ fn sections(names: &Names<'_>, policy: &AppArmor, indent: Indent, evidence: &Evi
         section("Denied, whatever else allows it", indent, &policy.denies, |to, deny| {
             to.fixed("deny ").fixed(deny.pattern).fixed(" ").fixed(deny.letters);
         }),
-        section("Capabilities", indent, policy.capabilities.difference(&policy.idle).copied(), capability),
-        section(
+        told(
+            "Capabilities",
+            indent,
+            policy.capabilities.difference(&policy.idle).copied(),
+            |one| evidence.capabilities.get(one),
+            capability,
+        ),
+        told(
             "Capabilities that the kernel asks for and does the same without: only its log would tell",
             indent,
             policy.capabilities.intersection(&policy.idle).copied(),
+            |one| evidence.capabilities.get(one),
             capability,
         ),
-        section("Network: family and type of sockets", indent, &policy.network, |to, (family, kind)| {
-            if unix(family) {
-                to.fixed("unix type=").fixed(kind);
-            } else {
-                to.fixed("network ").fixed(family).fixed(" ").fixed(kind);
-            }
-        }),
+        told(
+            "Network: family and type of sockets",
+            indent,
+            &policy.network,
+            |one| evidence.network.get(*one),
+            |to, (family, kind)| {
+                if unix(family) {
+                    to.fixed("unix type=").fixed(kind);
+                } else {
+                    to.fixed("network ").fixed(family).fixed(" ").fixed(kind);
+                }
+            },
+        ),
         section("User namespaces", indent, policy.user_namespaces.filter(|allowed| *allowed), |to, _| {
             to.fixed("userns");
         }),
-        section(
+        told(
             "Signals; those received from unconfined processes let init and administrators stop it",
             indent,
             &policy.signals,
+            |rule| rule.signals.iter().find_map(|word| evidence.signals.get(word)),
             |to, rule| signal(names, to, rule),
         ),
         section("Tracing", indent, &policy.traces, |to, rule| trace(names, to, rule)),
-        section("Mounts", indent, &policy.mounts, mount),
+        told("Mounts", indent, &policy.mounts, |rule| evidence.mounts.get(&rule.target), mount),
     ];
     sections.extend(files(names, &policy.files, indent, evidence));
     sections
@@ -197,8 +244,22 @@ fn section<T>(
     rules: impl IntoIterator<Item = T>,
     write: impl Fn(&mut Lines, T),
 ) -> Section {
+    told(title, indent, rules, |_| None, write)
+}
+
+/// The same, with why each rule is there where that is known.
+fn told<'e, T>(
+    title: &'static str,
+    indent: Indent,
+    rules: impl IntoIterator<Item = T>,
+    why: impl Fn(&T) -> Option<&'e String>,
+    write: impl Fn(&mut Lines, T),
+) -> Section {
     let mut lines = Lines::default();
     for rule in rules {
+        if let Some(why) = why(&rule) {
+            lines.fixed(indent).fixed("# ").comment(why).end();
+        }
         lines.fixed(indent);
         write(&mut lines, rule);
         lines.fixed(",").end();
@@ -290,7 +351,7 @@ fn files(names: &Names<'_>, rules: &[FileRule], indent: Indent, evidence: &Evide
     for rule in rules {
         let all = rule.anybody | rule.owner;
         if let Some((_, _, lines)) = sections.iter_mut().find(|(_, kinds, _)| all.intersects(*kinds)) {
-            if let Some(evidence) = evidence.get(&(rule.pattern.clone(), rule.directory)) {
+            if let Some(evidence) = evidence.files.get(&(rule.pattern.clone(), rule.directory)) {
                 lines.fixed(indent).fixed("# ").comment(evidence).end();
             }
             for (qualifier, permissions) in [("", rule.anybody), ("owner ", rule.owner)] {

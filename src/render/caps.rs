@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::ProfileName;
-use super::context::{Header, Made, header};
+use super::context::{Header, Made, header, shown};
 use super::escape::Escaped;
 use crate::fact::{Capability, IdentityFact};
 use crate::infer::caps::{Reason, Standing};
@@ -42,6 +42,8 @@ pub(super) struct CapsView {
 struct CapabilityView {
     name: Escaped,
     standing: Escaped,
+    /// Who showed it, in one line; at most one, and only when that was asked for.
+    shown: Vec<Escaped>,
     reasons: Vec<Escaped>,
     /// How many reasons more there are.
     more: usize,
@@ -64,6 +66,7 @@ impl CapsView {
         let view = |need: &CapabilityNeed<'_>| CapabilityView {
             name: Escaped::fixed(need.capability.name()),
             standing: Escaped::fixed(need.standing.name()),
+            shown: needs.options.comments.then(|| made(&shown(&need.because()))).into_iter().collect(),
             reasons: need.reasons.iter().take(REASONS).map(|one| made(&reason(one))).collect(),
             more: need.reasons.len().saturating_sub(REASONS),
         };

@@ -1,12 +1,13 @@
 //! What templates see: views that hold [`Escaped`] text, numbers, booleans and lists of them.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
 use super::escape::Escaped;
 use crate::fact::Gap;
-use crate::infer::Needs;
+use crate::infer::{Cause, Needs};
 use crate::policy::Policy;
 
 /// Where a profile comes from.
@@ -42,8 +43,25 @@ pub(super) fn header(needs: &Needs<'_>, policy: &dyn Policy, made: Made, notes: 
     }
 }
 
+/// How many executables are named in one line.
+const NAMED: usize = 3;
+
+/// Who showed a need, when and how often, in one line: `by /bin/a, /bin/b and 2 more, from … to …, in 3 runs`.
+pub(super) fn shown(because: &[Cause<'_>]) -> String {
+    let executables: BTreeSet<_> = because.iter().map(|cause| cause.subject).collect();
+    let named = executables.iter().take(NAMED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let more = executables.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let first = because.iter().map(|cause| cause.seen.first_ms).min().map(date).unwrap_or_default();
+    let last = because.iter().map(|cause| cause.seen.last_ms).max().map(date).unwrap_or_default();
+    let when = if first == last { first } else { format!("{first} to {last}") };
+    let runs: BTreeSet<_> = because.iter().flat_map(|cause| cause.seen.runs.iter()).collect();
+    format!("by {named}{more}, {when}, in {} {}", runs.len(), if runs.len() == 1 { "run" } else { "runs" })
+}
+
 /// A Unix time in milliseconds as RFC 3339, or as a number when it lies outside of the years that this can write.
-fn date(ms: u64) -> String {
+#[must_use]
+pub fn date(ms: u64) -> String {
     use std::fmt::Write as _;
     let mut text = String::new();
     let time = UNIX_EPOCH.checked_add(Duration::from_millis(ms));

@@ -27,10 +27,11 @@ use crate::policy::caps::Caps;
 use crate::policy::seccomp::{CompileError, Derived, TargetError, fits};
 use crate::policy::{Options, Policy};
 
+pub use context::date;
 pub use engine::Templates;
 pub use name::{BadName, ProfileName};
 
-/// What makes a program of needs.
+/// Compiles a program out of needs.
 type Compile = fn(&Needs<'_>, &Options) -> Result<Vec<u8>, RenderError>;
 
 /// One output format.

@@ -1,14 +1,16 @@
 //! What `seccomp.json.hbs` sees.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 
 use super::RenderError;
-use super::context::{Header, header};
+use super::context::{Header, header, shown};
 use super::escape::Escaped;
 use crate::abi::Syscall;
-use crate::infer::Needs;
+use crate::infer::{Because, Needs};
 use crate::policy::seccomp::{Condition, Derived, NamedSet, Options, Rule, Seccomp, Target};
 
 /// A profile with where it comes from.
@@ -22,6 +24,8 @@ pub(super) struct SeccompView {
     /// What was seen and is not allowed, and why.
     beyond: Vec<Escaped>,
     denied: Vec<Escaped>,
+    /// Who made each call; empty unless that was asked for.
+    why: Vec<Escaped>,
     /// The compiled program in base64, in place of the profile; at most one.
     program: Vec<Escaped>,
     default_action: Escaped,
@@ -98,6 +102,7 @@ impl SeccompView {
         view.held = lines(&derived.held);
         view.beyond = lines(&derived.beyond);
         view.denied = lines(&derived.denied);
+        view.why = why(needs);
         if options.target.comments() {
             for (rule, purpose) in view.rules.iter_mut().zip(&derived.purposes) {
                 rule.comment.push(Escaped::for_json(purpose));
@@ -121,6 +126,7 @@ impl SeccompView {
             held: Vec::new(),
             beyond: Vec::new(),
             denied: Vec::new(),
+            why: Vec::new(),
             program: Vec::new(),
             default_action: Escaped::fixed(policy.default_action.name()),
             default_errno: policy.default_action.errno(),
@@ -153,6 +159,15 @@ impl RuleView {
             args: rule.conditions.iter().map(ConditionView::new).collect(),
         }
     }
+}
+
+/// One line for each call: who made it and when.
+fn why(needs: &Needs<'_>) -> Vec<Escaped> {
+    let mut by = BTreeMap::<&Syscall, Because<'_>>::new();
+    for (call, because) in needs.syscalls.values().flatten().filter(|_| needs.options.comments) {
+        by.entry(*call).or_default().extend_from_slice(because);
+    }
+    by.iter().map(|(call, because)| Escaped::for_json(&format!("{call}: {}", shown(because)))).collect()
 }
 
 fn names<'c>(calls: impl IntoIterator<Item = &'c Syscall>) -> Vec<Escaped> {

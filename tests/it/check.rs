@@ -137,6 +137,11 @@ fn a_run_is_checked_without_being_confined() {
         assert!(stdout.lines().any(|line| line.starts_with("syscall ") && line.contains("socket")), "{stdout}");
         assert!(stdout.contains("/python3"), "{stdout}");
     }
+    let base = folder.join("seccomp.json");
+    let [first, second] = [(); 2].map(|()| check(&base, ["--json"].into_iter().chain(socket)).1);
+    assert_eq!(first, second, "no addresses or other things that differ from run to run");
+    let json: serde_json::Value = serde_json::from_str(first.strip_prefix("made\n").unwrap()).unwrap();
+    assert_eq!(json["uncovered"][0]["item"], "x86_64 socket");
 }
 
 #[test]
@@ -148,7 +153,8 @@ fn what_cannot_be_checked_is_a_failure() {
         ("[".repeat(10 << 20), "neither a record"),
         ("{\"defaultAction\": \"SCMP_ACT_MAYBE\"}".to_owned(), "unknown action `SCMP_ACT_MAYBE` at line 1"),
         ("{\"defaultAction\": \"SCMP_ACT_ERRNO\", \"x\": 1}".to_owned(), "unknown field `x`"),
-        ("profile x {\n}\n".to_owned(), "neither a record"),
+        ("profile x {\n  /a q,\n}\n".to_owned(), ":2: `q` are no permissions of a file"),
+        ("x {\n}\n".to_owned(), "neither a record"),
     ] {
         fs::write(&file, text).unwrap();
         let (status, stdout, stderr) = check_record(&file, &nginx());

@@ -48,6 +48,7 @@ fn help_of_the_program() {
       check        Tell what a record or a run needs that a base does not cover
       minimize     Run a command again and again with less, to prove what it cannot do without
       diff         Compare two records, or two policies of one kind: what is new, graded by risk
+      explain      Tell who did something, when, in which runs, and which rules it leads to
       completions  Print the completions for a shell
       man          Print the manual page
 
@@ -78,6 +79,9 @@ fn help_of_the_program() {
 
           --name <PROFILE>
               Name of the profile; by default that of the program
+
+          --comments
+              Tell in every profile who showed what it allows, in one line each
 
           --for <DURATION>
               End the workload after this time, such as 90s or 5m
@@ -235,9 +239,6 @@ fn help_of_the_program() {
           --container-denies
               Deny it the kernel's and the host's files that containers are usually denied
 
-          --comments
-              Tell in a comment for each file rule why it is there
-
     Examples:
       learn -- nginx -g 'daemon off;'        learn until Ctrl-C; profiles are in ./nginx.learned/
       learn -o out --format seccomp,caps -- ./server --port 8080
@@ -246,6 +247,7 @@ fn help_of_the_program() {
       learn render nginx.learned/learned.json --format seccomp -o -
       learn merge a.json b.json -o all.json
       learn diff old.learned new.learned     what the new release needs anew, graded by risk
+      learn explain nginx.learned CAP_CHOWN  why it is there
     "#);
 }
 
@@ -287,6 +289,9 @@ fn help_of_render() {
 
           --strict
               Exit with 1 when anything was not seen, or lies beyond --within
+
+          --comments
+              Tell in every profile who showed what it allows, in one line each
 
       -v, --verbose...
               Say more on standard error; -vv says everything
@@ -414,9 +419,6 @@ fn help_of_render() {
           --container-denies
               Deny it the kernel's and the host's files that containers are usually denied
 
-          --comments
-              Tell in a comment for each file rule why it is there
-
     Examples:
       learn render nginx.learned/learned.json
       learn render nginx.learned/learned.json --format seccomp -o -
@@ -437,18 +439,22 @@ fn help_of_merge() {
     Options:
       -o, --output <OUT>  File to write to; `-` for standard output [default: -]
           --any-program   Join records of different programs too
+          --intersect     Keep only what every record holds, with the outcomes that all of them saw
+          --skip-damaged  Leave out records that are damaged or cut off; each becomes a gap
       -v, --verbose...    Say more on standard error; -vv says everything
       -h, --help          Print help
 
     Examples:
       learn merge a.json b.json -o all.json
       learn merge runs/*/learned.json | learn render - --format seccomp -o -
+      learn merge --intersect old/*.json -o needed-by-every-run.json
+      learn merge --skip-damaged fleet/*.json -o fleet.json
     ");
 }
 
 #[test]
 fn every_command_has_examples() {
-    for command in ["render", "merge", "completions", "man"] {
+    for command in ["render", "merge", "diff", "explain", "completions", "man"] {
         assert!(help(&[command, "--help"]).contains("\nExamples:\n  learn "), "{command}");
     }
 }

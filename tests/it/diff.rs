@@ -11,29 +11,35 @@ use learn::event::Outcome;
 use learn::fact::{Access, Arguments, Endpoint, Fact, FileFact, NetworkFact, NetworkOperation};
 use learn::infer::{Options, infer};
 use learn::path::AbsPath;
-use learn::policy::apparmor::{self, AppArmor};
+use learn::policy::apparmor::text::{self, Document};
 use learn::policy::caps::Caps;
 use learn::policy::seccomp::Seccomp;
 use learn::policy::{Policy, Verdict};
 use learn::record::{Moment, Record, RunId, file};
+use learn::render::Format;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use pulldown_cmark::{Event, Parser};
 
+use crate::laws::rendered;
+use crate::releases::sarif_errors;
 use crate::strategies::record;
 use crate::support::fresh;
 use crate::tool::{Ended, learn, project, samples};
 
 /// What is compared of two records: themselves, and the policies of each kind that they give.
-fn sides<'r>(a: &'r Record, b: &'r Record) -> Vec<(Side<'r>, Side<'r>)> {
-    let (a, b) = (infer(a, &Options::default()), infer(b, &Options::default()));
+fn sides<'r>(record_a: &'r Record, record_b: &'r Record) -> Vec<(Side<'r>, Side<'r>)> {
+    let (a, b) = (infer(record_a, &Options::default()), infer(record_b, &Options::default()));
+    let apparmor = |record| {
+        let text = rendered(Format::named("apparmor").unwrap(), record);
+        text::parse("rendered", &text, &text::shipped()).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    };
     let seccomp = |a, b| Side::of_seccomp(&Seccomp::new(a), &Seccomp::new(b));
-    let apparmor = |needs| Side::of_apparmor(&AppArmor::new(needs, &apparmor::Options::default()));
     vec![
         (Side::of_needs(&a), Side::of_needs(&b)),
         seccomp(&a, &b),
-        (apparmor(&a), apparmor(&b)),
+        Side::of_apparmor(&apparmor(record_a), &apparmor(record_b)),
         (Side::of_caps(&Caps::new(&a)), Side::of_caps(&Caps::new(&b))),
     ]
 }
@@ -124,6 +130,42 @@ fn profile() -> impl Strategy<Value = Seccomp> {
     })
 }
 
+/// Rules as people write them.
+const RULES: &[&str] = &[
+    "/etc/** r,",
+    "/etc/a r,",
+    "deny /etc/a r,",
+    "owner /etc/b rw,",
+    "/etc/b w,",
+    "/etc/{a,b} rk,",
+    "deny owner /etc/{b,c/*} w,",
+    "/tmp/* rw,",
+    "/tmp/?[0-9] m,",
+    "/usr/bin/a ix,",
+    "/usr/bin/b ux,",
+    "capability,",
+    "capability chown,",
+    "deny capability chown,",
+    "network,",
+    "network inet stream,",
+    "unix (send) type=stream,",
+    "signal,",
+    "signal send set=(term) peer=b,",
+    "ptrace read,",
+    "mount,",
+    "mount /a -> /b,",
+    "profile b { /etc/a rw, }",
+];
+
+/// A profile of AppArmor of any shape.
+fn written() -> impl Strategy<Value = Document> {
+    (subsequence(RULES, 0..8), any::<bool>()).prop_map(|(rules, complain)| {
+        let flags = if complain { "flags=(complain) " } else { "" };
+        let text = format!("profile x /usr/bin/x {flags}{{\n{}\n}}\n", rules.join("\n"));
+        text::parse("written", &text, &text::shipped()).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    })
+}
+
 const CALLS: &[&str] = &["read", "socket", "bpf", "clone3", "socketcall"];
 
 /// The changes between two sides and back, in terms of the first comparison.
@@ -165,6 +207,29 @@ proptest! {
                     if verdicts == (Verdict::Denied, Verdict::Allowed) {
                         prop_assert!(told(name) || opened || default, "{abi} {name} {value}: {changes:?}");
                     }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn written_profiles_keep_the_laws(a in written(), b in written()) {
+        let (one, same) = Side::of_apparmor(&a, &a);
+        prop_assert_eq!(compare(&one, &same), vec![]);
+        let ((old, new), (first, second)) = (Side::of_apparmor(&a, &b), Side::of_apparmor(&b, &a));
+        let [forth, back] = both_ways((&old, &new), (&first, &second));
+        prop_assert_eq!(forth, back);
+        // What only the new one allows is told.
+        let changes = compare(&old, &new);
+        let told = changes.iter().any(|change| {
+            change.item.kind == Kind::File && matches!(change.direction, Direction::Added | Direction::Widened)
+        });
+        for path in ["/etc/a", "/etc/b", "/etc/c/d", "/tmp/x", "/tmp/a1", "/srv/x"] {
+            for (access, owner) in [Access::READ, Access::WRITE, Access::LOCK].map(|access| [(access, true), (access, false)]).concat() {
+                let path = AbsPath::new(path.as_bytes()).unwrap();
+                let fact = Fact::File(FileFact { path, access, owner, directory: false });
+                if (a.permits(&fact), b.permits(&fact)) == (Verdict::Denied, Verdict::Allowed) {
+                    prop_assert!(told, "{fact:?}: {changes:?}");
                 }
             }
         }
@@ -279,6 +344,38 @@ fn markdown_shows_no_html_but_its_own() {
 }
 
 #[test]
+fn hostile_names_leave_sarif_valid() {
+    let record = with_files(HOSTILE.iter().map(|name| (*name).to_owned()));
+    let ended = diff_with(&record, &["--format", "sarif"]);
+    let log: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(sarif_errors(&log), [""; 0]);
+    assert_eq!(log["runs"][0]["results"].as_array().unwrap().len(), {
+        let report: serde_json::Value =
+            serde_json::from_str(&diff_with(&record, &["--format", "json"]).stdout).unwrap();
+        usize::try_from(report["total"].as_u64().unwrap()).unwrap()
+    });
+    assert!(!ended.stdout.contains('\u{1b}'), "control characters are escaped");
+}
+
+#[test]
+fn a_comment_is_bounded_whatever_names_and_notes_there_are() {
+    // Names as long as the kernel takes them, each of which differs at its end, and notes without number.
+    let long = format!("/{}", "`<b>".repeat(50)).repeat(19);
+    let record = with_files((0..500).map(|number| format!("/srv{long}/{number}x")));
+    let list = tempfile::NamedTempFile::new().unwrap();
+    let line = |number| {
+        let item = "n".repeat(2000);
+        format!("[[accept]]\nkind = \"file\"\nitem = \"/{number}{item}\"\nreason = \"x\"\nexpires = 2999-01-01\n")
+    };
+    fs::write(list.path(), (0..200).map(line).collect::<Vec<_>>().concat()).unwrap();
+    let ended = diff_with(&record, &["--format", "markdown", "--accept", list.path().to_str().unwrap()]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (1, ""));
+    assert!(ended.stdout.len() <= 65_536, "{}", ended.stdout.len());
+    assert!(ended.stdout.contains("500 medium") && ended.stdout.contains("and 180 more notes"), "{}", ended.stdout);
+    assert_eq!(ended.stdout.matches("<details").count(), ended.stdout.matches("</details>").count());
+}
+
+#[test]
 fn text_moves_no_cursor() {
     let record = with_files(HOSTILE.iter().map(|name| (*name).to_owned()));
     let ended = diff_with(&record, &[]);
@@ -334,7 +431,7 @@ fn policies_compare_with_policies_and_records() {
     let (record, expected) = (sample.join("learned.json"), sample.join("expected"));
     let diff = |old: &Path, new: &Path| learn(["diff".as_ref(), old.as_os_str(), new.as_os_str()]);
     let (_fresh, folder) = fresh();
-    for policy in ["seccomp.json", "capabilities.txt", "capabilities.json"] {
+    for policy in ["seccomp.json", "nginx.apparmor", "capabilities.txt", "capabilities.json"] {
         fs::copy(expected.join(policy), folder.join(policy)).unwrap();
         let policy = expected.join(policy);
         for (old, new) in [(&record, &policy), (&policy, &record), (&policy, &policy), (&folder, &policy)] {
@@ -367,6 +464,47 @@ fn policies_compare_with_policies_and_records() {
     fs::remove_file(fewer.join("seccomp.json")).unwrap();
     let nothing = diff(&folder, &fewer);
     assert!(nothing.stderr.contains("neither a record (learned.json) nor profiles"), "{}", nothing.stderr);
+}
+
+#[test]
+fn a_record_is_compared_with_a_written_profile_of_apparmor() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = folder.path().join("nginx");
+    let rules = "include <tunables/global>\nprofile site /usr/{bin,sbin}/nginx {\n  capability,\n  network,\n  signal,\n\
+                 /** r,\n  /{usr,lib}** m,\n  /usr/** ix,\n  /dev/null rw,\n  /var/** rwk,\n  @{run}/** rw,\n}\n";
+    fs::write(&written, rules).unwrap();
+    let diff = |text: &str| {
+        fs::write(&written, text).unwrap();
+        learn(["diff".as_ref(), written.as_os_str(), samples()[0].as_os_str(), "--fail-on".as_ref(), "medium".as_ref()])
+    };
+    let covered = diff(rules);
+    assert_eq!((covered.code, covered.stderr.as_str()), (0, ""), "{}", covered.stdout);
+    let less =
+        diff(&rules.replace("  capability,\n", "  capability chown,\n").replace("/var/** rwk", "/var/log/** rwk"));
+    assert_eq!(less.code, 1);
+    for told in
+        ["+ added capability CAP_DAC_OVERRIDE", "+ added file /var/lib/nginx/body/ (write)", "by /usr/sbin/nginx"]
+    {
+        assert!(less.stdout.contains(told), "{told}: {}", less.stdout);
+    }
+    let wrong = diff(&rules.replace("/dev/null rw", "/dev/null zz"));
+    assert_eq!((wrong.code, wrong.stdout.as_str()), (2, ""));
+    assert!(wrong.stderr.contains("line:9:"), "{}", wrong.stderr);
+}
+
+#[test]
+fn a_hundred_thousand_rules_of_apparmor_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, rules: u32| {
+        let file = folder.path().join(name);
+        let rules: String = (0..rules).map(|at| format!("/srv/x{at}y rw,\n")).collect::<Vec<_>>().concat();
+        fs::write(&file, format!("profile x /usr/bin/x {{\n/opt/*/x r,\n{rules}}}\n")).unwrap();
+        file
+    };
+    let (old, new) = (write("old", 0), write("new", 100_000));
+    let ended = learn(["diff".as_ref(), old.as_os_str(), new.as_os_str()]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (1, ""));
+    assert!(ended.stdout.contains("100000 medium") && ended.stdout.lines().count() < 100, "{}", ended.stdout);
 }
 
 #[test]

@@ -19,7 +19,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("policy", &["infer", "fact", "abi", "path"]),
     ("render", &["policy", "infer", "fact", "abi", "path"]),
     ("diff", &["render", "policy", "infer", "record", "fact", "abi", "path"]),
-    ("check", &["policy", "record", "fact", "abi", "path"]),
+    ("explain", &["diff", "render", "policy", "infer", "record", "fact", "abi", "path"]),
+    ("check", &["policy", "infer", "record", "event", "fact", "abi", "path"]),
 ];
 
 /// Layers that a source file names with `crate::`, outside of its tests.

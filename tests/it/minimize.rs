@@ -67,3 +67,27 @@ fn minimizing_calls_keeps_what_the_work_needs() {
     let runs = told["runs"].as_array().unwrap().len();
     assert!(runs < 200 && names("minimal").is_disjoint(&names("dropped")));
 }
+
+#[test]
+fn minimizing_files_keeps_what_the_work_needs() {
+    if !require(&["ptrace"]) {
+        return;
+    }
+    let (_fresh, dir) = fresh();
+    let [wanted, unwanted, made] = ["wanted", "unwanted", "made"].map(|name| dir.join(name).display().to_string());
+    for name in [&wanted, &unwanted] {
+        fs::write(name, "x").unwrap();
+    }
+    let script = format!("cat {unwanted} {dir}/missing; cat {wanted} >{made}", dir = dir.display());
+    let before = format!("rm -f {made}");
+    let mut minimize = learn(["minimize", "--files", "--json", "--runs", "200", "--before", before.as_str(), "--"]);
+    let output = finish(minimize.args(["sh", "-c", script.as_str()]));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let names = |key: &str| serde_json::from_value::<BTreeSet<String>>(told[key].clone()).unwrap();
+    let (minimal, dropped) = (names("minimal"), names("dropped"));
+    assert!(minimal.contains(&wanted) && minimal.contains(&made) && minimal.contains("/usr/bin/cat"), "{told}");
+    let shell = fs::canonicalize("/bin/sh").unwrap().display().to_string();
+    assert!(!minimal.contains(&shell) && !dropped.contains(&shell), "the kernel loads it by itself: {told}");
+    assert!(dropped.contains(&unwanted) && names("untried").is_empty(), "{told}");
+}

@@ -9,6 +9,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use learn::record::file;
+
+use crate::explain::every_line_of_every_profile_is_explained;
 use crate::servers::{Nginx, Server};
 use crate::support::{Running, finish, fixture, fresh, learn, require};
 
@@ -22,6 +25,9 @@ fn it_runs_under_the_filter_that_was_learned() {
     let site = Nginx::new(&dir);
     let start = |before: &mut Command, command: &[OsString]| Running::start(before.args(command).stdin(Stdio::null()));
     site.exercise(&|command| start(learn(["--quiet", "-o"]).arg(&folder).arg("--"), command));
+
+    let record = file::read(fs::File::open(folder.join("learned.json")).unwrap()).unwrap();
+    assert!(every_line_of_every_profile_is_explained(&record) > 90);
 
     let profile = folder.join("seccomp.json");
     assert_denies_by_default(&profile);

@@ -56,7 +56,8 @@ begin() {
 }
 
 # Runs the command behind the arguments and uses it; prints what `use` prints, the command's output and its status. Its
-# standard streams are pipes: the kernel asks for leave to inherit a file or a device, and learn sees no inheritance.
+# standard streams are pipes: the kernel asks for leave to inherit a file or a device, and what a workload is started
+# with is no need of its own.
 exercise() {
     local status=0 sink sink_pid watchdog
     exec {sink}> >(exec "$busybox" cat >"$scratch/output")

@@ -1,12 +1,13 @@
-//! The seccomp filter of a thinned task: classic BPF that lets known calls pass and stops for all others. Pure.
+//! The seccomp filter of a thinned task: classic BPF that lets known calls pass, asks the learner about calls whose end
+//! it mostly foresees (`SECCOMP_RET_USER_NOTIF`), and stops for all others. Pure.
 //!
 //! A filter may only become stricter, so everything that it lets pass must have been learned before. Calls of another
 //! ABI than the native one always stop.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use crate::abi::{Abi, X32_BIT};
-use crate::event::{Known, KnownCalls};
+use crate::event::{Known, KnownCalls, Unless};
 
 /// `SECCOMP_RET_DATA` that marks a stop as one of the learner's own filter.
 pub const OWN_STOP: u32 = 0x6c72;
@@ -16,6 +17,7 @@ const LIMIT: usize = 4096;
 const VALUES_LIMIT: usize = 64;
 
 const RET_ALLOW: u32 = 0x7fff_0000;
+const RET_ASK: u32 = 0x7fc0_0000;
 const RET_TRACE: u32 = 0x7ff0_0000 | OWN_STOP;
 
 const LOAD_WORD: u16 = 0x20;
@@ -23,6 +25,7 @@ const AND: u16 = 0x54;
 const JUMP: u16 = 0x05;
 const JUMP_EQUAL: u16 = 0x15;
 const JUMP_GREATER_EQUAL: u16 = 0x35;
+const JUMP_SET: u16 = 0x45;
 const RETURN: u16 = 0x06;
 
 /// One instruction, as `struct sock_filter` (`linux/filter.h`).
@@ -56,24 +59,33 @@ impl Instruction {
     }
 }
 
-/// The filter for what is known; never longer than the kernel accepts.
+/// The filter for what is known; never longer than the kernel accepts. One that asks needs a listener.
 #[must_use]
-pub fn program(known: &KnownCalls) -> Vec<Instruction> {
-    let whole = assemble(known, VALUES_LIMIT);
-    if whole.len() <= LIMIT {
-        return whole;
-    }
-    assemble(known, 0) // Thousands of argument lists: those calls stop, the others do not.
+pub fn program(known: &KnownCalls, asks: bool) -> Vec<Instruction> {
+    fitted(known, asks).1
 }
 
-fn assemble(known: &KnownCalls, values_limit: usize) -> Vec<Instruction> {
-    let leaves: BTreeMap<u32, Vec<Instruction>> = known
-        .calls
-        .iter()
-        .filter(|(number, _)| **number < X32_BIT)
-        .filter_map(|(&number, call)| leaf(call, values_limit).map(|leaf| (number, leaf)))
+/// A program that is short enough, and how many lists of arguments of one call it holds at most. Of thousands of lists
+/// the calls with the most are left out: those stop, the others do not.
+fn fitted(known: &KnownCalls, asks: bool) -> (usize, Vec<Instruction>) {
+    let mut values_limit = VALUES_LIMIT;
+    loop {
+        let program = assemble(known, asks, values_limit);
+        if program.len() <= LIMIT || values_limit == 0 {
+            return (values_limit, program);
+        }
+        values_limit /= 2;
+    }
+}
+
+fn assemble(known: &KnownCalls, asks: bool, values_limit: usize) -> Vec<Instruction> {
+    let foreseen = |number: &u32| known.foreseen.get(number).filter(|_| asks);
+    let numbers: BTreeSet<u32> = known.calls.keys().chain(known.foreseen.keys()).copied().collect();
+    let leaves: Vec<_> = numbers
+        .into_iter()
+        .filter(|number| *number < X32_BIT)
+        .filter_map(|number| leaf(known.calls.get(&number), foreseen(&number), values_limit).map(|leaf| (number, leaf)))
         .collect();
-    let leaves: Vec<_> = leaves.into_iter().collect();
     let mut program = vec![
         Instruction::new(LOAD_WORD, 4),
         Instruction::branch(JUMP_EQUAL, Abi::native().audit_arch(), 1, 0),
@@ -113,14 +125,27 @@ fn search(leaves: &[(u32, Vec<Instruction>)]) -> Vec<Instruction> {
 }
 
 /// What follows once the number is right; `None` when the call must always stop.
-fn leaf(call: &Known, values_limit: usize) -> Option<Vec<Instruction>> {
-    let (registers, seen) = match call {
-        Known::Always => return Some(vec![Instruction::new(RETURN, RET_ALLOW)]),
-        Known::Values { registers, seen } => (registers, seen),
+fn leaf(call: Option<&Known>, foreseen: Option<&Unless>, values_limit: usize) -> Option<Vec<Instruction>> {
+    let mut code = match call {
+        Some(Known::Always) => return Some(vec![Instruction::new(RETURN, RET_ALLOW)]),
+        Some(Known::Values { registers, seen }) if seen.len() <= values_limit => allow(registers, seen)?,
+        _ => Vec::new(),
     };
-    if seen.is_empty() || seen.len() > values_limit {
-        return None;
+    match foreseen {
+        None if code.is_empty() => return None,
+        None => {}
+        Some(&Unless { argument, bits }) => code.extend([
+            Instruction::new(LOAD_WORD, 16 + 8 * u32::from(argument)),
+            Instruction::branch(JUMP_SET, bits, 1, 0),
+            Instruction::new(RETURN, RET_ASK),
+        ]),
     }
+    code.push(Instruction::new(RETURN, RET_TRACE));
+    Some(code)
+}
+
+/// Lets calls with these arguments pass; others go on behind it.
+fn allow(registers: &[(u8, u64)], seen: &BTreeSet<Vec<u64>>) -> Option<Vec<Instruction>> {
     let mut code = Vec::new();
     for values in seen {
         let mut compares = Vec::new();
@@ -140,7 +165,6 @@ fn leaf(call: &Known, values_limit: usize) -> Option<Vec<Instruction>> {
         }
         code.extend(compares);
     }
-    code.push(Instruction::new(RETURN, RET_TRACE));
     Some(code)
 }
 
@@ -164,11 +188,10 @@ const fn high(value: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use proptest::prelude::*;
 
     use super::*;
+    use crate::capture::ptrace::sys::kernel_accepts;
 
     /// Runs the program on a call as the kernel does (`Documentation/networking/filter.rst`); every path must return.
     fn run(program: &[Instruction], arch: u32, number: u32, args: [u64; 6]) -> u32 {
@@ -198,6 +221,7 @@ mod tests {
                 JUMP => operand as usize,
                 JUMP_EQUAL => branch(accumulator == operand),
                 JUMP_GREATER_EQUAL => branch(accumulator >= operand),
+                JUMP_SET => branch(accumulator & operand != 0),
                 RETURN => return operand,
                 code => panic!("code {code:#x}"),
             };
@@ -227,12 +251,28 @@ mod tests {
         ]
     }
 
-    fn allows(known: &KnownCalls, number: u32, args: [u64; 6]) -> bool {
+    fn allows(known: &KnownCalls, values_limit: usize, number: u32, args: [u64; 6]) -> bool {
         match known.calls.get(&number) {
             None => false,
+            Some(Known::Values { seen, .. }) if seen.len() > values_limit => false,
             Some(Known::Always) => true,
             Some(Known::Values { registers, seen }) => seen
                 .contains(&registers.iter().map(|&(index, mask)| args[usize::from(index)] & mask).collect::<Vec<_>>()),
+        }
+    }
+
+    fn any_unless() -> impl Strategy<Value = Unless> {
+        (0..6u8, prop::sample::select(vec![0, 0x40, 0x8000_0241]))
+            .prop_map(|(argument, bits)| Unless { argument, bits })
+    }
+
+    /// What is to become of a native call.
+    fn verdict(known: &KnownCalls, asks: bool, values_limit: usize, number: u32, args: [u64; 6]) -> u32 {
+        let asked = known.foreseen.get(&number).filter(|_| asks);
+        match asked.map(|unless| low(args[usize::from(unless.argument)]) & unless.bits) {
+            _ if allows(known, values_limit, number, args) => RET_ALLOW,
+            Some(0) => RET_ASK,
+            _ => RET_TRACE,
         }
     }
 
@@ -240,11 +280,15 @@ mod tests {
         #[test]
         fn allows_exactly_what_is_known(
             calls in prop::collection::btree_map(0..470u32, any_known(), 0..200),
+            foreseen in prop::collection::btree_map(0..470u32, any_unless(), 0..30),
+            asks: bool,
             probes in prop::collection::vec((0..480u32, any::<[u64; 6]>()), 50),
         ) {
-            let known = KnownCalls { calls };
-            let program = program(&known);
+            let known = KnownCalls { calls, foreseen };
+            let (values_limit, program) = fitted(&known, asks);
             prop_assert!(program.len() <= LIMIT);
+            let bytes: Vec<_> = program.iter().map(|instruction| instruction.to_bytes()).collect();
+            prop_assert!(kernel_accepts(&bytes));
             let native = Abi::native().audit_arch();
             let probes = probes.into_iter().chain(known.calls.iter().flat_map(|(&number, call)| {
                 // Every known list itself, and each with one bit changed.
@@ -269,8 +313,9 @@ mod tests {
                     std::iter::once((number, args)).chain(flipped)
                 }).collect::<Vec<_>>()
             }));
-            for (number, args) in probes {
-                let expected = if allows(&known, number, args) { RET_ALLOW } else { RET_TRACE };
+            let foreseen = known.foreseen.iter().map(|(&number, unless)| (number, [u64::from(unless.bits); 6]));
+            for (number, args) in probes.into_iter().chain(foreseen) {
+                let expected = verdict(&known, asks, values_limit, number, args);
                 prop_assert_eq!(run(&program, native, number, args), expected, "call {} {:x?}", number, args);
                 prop_assert_eq!(run(&program, Abi::I386.audit_arch(), number, args), RET_TRACE);
                 prop_assert_eq!(run(&program, native, number | X32_BIT, args), RET_TRACE);
@@ -282,9 +327,12 @@ mod tests {
     fn too_much_to_tell_apart_always_stops() {
         let many = (0..=VALUES_LIMIT as u64).map(|value| vec![value]).collect();
         let calls = [(16, Known::Values { registers: vec![(1, u64::MAX)], seen: many }), (1, Known::Always)];
-        let program = program(&KnownCalls { calls: calls.into() });
+        let known = KnownCalls { calls: calls.into(), foreseen: [(16, Unless::default())].into() };
         let native = Abi::native().audit_arch();
-        assert_eq!(run(&program, native, 16, [0; 6]), RET_TRACE);
-        assert_eq!(run(&program, native, 1, [0; 6]), RET_ALLOW);
+        for (asks, expected) in [(false, RET_TRACE), (true, RET_ASK)] {
+            let program = program(&known, asks);
+            assert_eq!(run(&program, native, 16, [0; 6]), expected);
+            assert_eq!(run(&program, native, 1, [0; 6]), RET_ALLOW);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What is put into a stopped task: the only code that knows registers.
+//! What is put into a stopped task.
 //!
 //! A filter is installed by calls that the task makes in place of the one which it stands before: mmap for the
 //! program's memory (nothing below a stack pointer is safe to write: a goroutine's stack may end there), prctl where
@@ -8,20 +8,23 @@
 //! of the call: cleared at its entry, and put back in parent and child afterwards.
 
 use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
 
 use libc::user_regs_struct;
 use nix::sys::ptrace::{getregs, setregs};
 use nix::sys::uio::{RemoteIoVec, process_vm_writev};
 use nix::unistd::Pid;
 
-use self::arch::{before_call, own_call, redirect, refuse, result_of, set_first_argument};
 use super::filter::Instruction;
+use super::registers::{before_call, call_of, own_call, redirect, refuse, result_of, set_first_argument, set_result};
 use super::stop::Stop;
 use super::sys::{self, Resume};
 use super::view::View;
 use crate::abi::Abi;
 use crate::event::{Call, TaskView, Tid};
 
+/// `struct sock_fprog`: length, padding, pointer.
+const HEADER: usize = 16;
 const CLONE_UNTRACED: u64 = 0x0080_0000;
 const PR_SET_NO_NEW_PRIVS: u64 = libc::PR_SET_NO_NEW_PRIVS as u64;
 const SECCOMP_SET_MODE_FILTER: u64 = libc::SECCOMP_SET_MODE_FILTER as u64;
@@ -90,6 +93,43 @@ pub fn replace_call(tid: Tid, number: u32) -> io::Result<()> {
     redirect(tid, registers, number.into(), [0; 6])
 }
 
+/// `ERESTARTSYS` (`linux/errno.h` of the kernel): a handler decides whether the call is made again.
+pub const RESTART: i64 = 512;
+/// `ERESTARTNOINTR`: it is, whatever the handler says.
+const RESTART_ALWAYS: i64 = 513;
+
+/// The call of a task that stands behind it, when a signal interrupted it and its handler decides whether it is made
+/// again (`SA_RESTART` of `sigaction(2)`).
+///
+/// # Errors
+/// `ESRCH` when the task died.
+pub fn interrupted_call(tid: Tid) -> io::Result<Option<u64>> {
+    let registers = getregs(Pid::from_raw(tid.0))?;
+    Ok((result_of(&registers) == -RESTART).then(|| call_of(&registers)))
+}
+
+/// Has the call be made again whatever the handler says.
+///
+/// # Errors
+/// `ESRCH` when the task died.
+pub fn make_again(tid: Tid) -> io::Result<()> {
+    let pid = Pid::from_raw(tid.0);
+    let mut registers = getregs(pid)?;
+    set_result(&mut registers, -RESTART_ALWAYS);
+    Ok(setregs(pid, registers)?)
+}
+
+/// A filter to be installed.
+#[derive(Clone, Copy, Debug)]
+pub struct Filter<'a> {
+    /// Its program.
+    pub program: &'a [Instruction],
+    /// Whether the task needs `no_new_privs` for it.
+    pub no_new_privs: bool,
+    /// Whether it asks, so that it has a listener.
+    pub asks: bool,
+}
+
 /// How an installation went.
 #[derive(Debug)]
 pub enum Installation {
@@ -101,24 +141,25 @@ pub enum Installation {
     Interrupted(i32),
 }
 
-/// Installs `program` for every thread of a task's process. The task stands at the entry of a native call and will
-/// enter it again when it is resumed.
+/// Installs a filter for every thread of a task's process, and returns its listener too. The task stands at the entry of
+/// a native call and will enter it again when it is resumed.
 ///
 /// # Errors
 /// `ESRCH` when the task died.
-pub fn install(tid: Tid, program: &[Instruction], set_no_new_privs: bool) -> io::Result<Installation> {
+pub fn install(tid: Tid, filter: Filter<'_>) -> io::Result<(Installation, Option<OwnedFd>)> {
     let registers = getregs(Pid::from_raw(tid.0))?;
     let mask = sys::block_signals(tid)?;
-    let mut injection = Injection { tid, registers, entered: true };
-    let result = injection.install(program, set_no_new_privs);
+    let mut injection = Injection { tid, registers, entered: true, listener: None };
+    let result = injection.install(filter);
     injection.restore()?;
     sys::set_signal_mask(tid, mask)?;
-    match result {
-        Ok(()) => Ok(Installation::Done),
-        Err(Broken::Refused(error)) => Ok(Installation::Refused(error)),
-        Err(Broken::Interrupted(status)) => Ok(Installation::Interrupted(status)),
-        Err(Broken::Gone(error)) => Err(error),
-    }
+    let installation = match result {
+        Ok(()) => Installation::Done,
+        Err(Broken::Refused(error)) => Installation::Refused(error),
+        Err(Broken::Interrupted(status)) => Installation::Interrupted(status),
+        Err(Broken::Gone(error)) => return Err(error),
+    };
+    Ok((installation, injection.listener))
 }
 
 enum Broken {
@@ -140,11 +181,13 @@ struct Injection {
     registers: user_regs_struct,
     /// Whether it stands at the entry of a call, rather than behind one.
     entered: bool,
+    /// What the filter's descriptor in the task is a duplicate of.
+    listener: Option<OwnedFd>,
 }
 
 impl Injection {
-    fn install(&mut self, program: &[Instruction], set_no_new_privs: bool) -> Result<(), Broken> {
-        const HEADER: usize = 16; // struct sock_fprog: length, padding, pointer.
+    fn install(&mut self, filter: Filter<'_>) -> Result<(), Broken> {
+        let program = filter.program;
         let size = (HEADER + program.len() * 8) as u64;
         let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         let memory = [0, size, protection.cast_unsigned().into(), flags.cast_unsigned().into(), u64::MAX, 0];
@@ -154,10 +197,12 @@ impl Injection {
         bytes.extend_from_slice(&(address + HEADER as u64).to_ne_bytes());
         bytes.extend(program.iter().flat_map(|instruction| instruction.to_bytes()));
         let installed = write(self.tid, address, &bytes).map_err(Broken::Refused).and_then(|()| {
-            if set_no_new_privs {
+            if filter.no_new_privs {
                 self.call(libc::SYS_prctl, [PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0])?;
             }
-            self.call(libc::SYS_seccomp, [SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, address, 0, 0, 0])
+            let flags = if filter.asks { sys::ASKING } else { SECCOMP_FILTER_FLAG_TSYNC };
+            let result = self.call(libc::SYS_seccomp, [SECCOMP_SET_MODE_FILTER, flags, address, 0, 0, 0])?;
+            if filter.asks { self.take_listener(result) } else { Ok(result) }
         });
         if matches!(installed, Ok(_) | Err(Broken::Refused(_))) {
             self.call(libc::SYS_munmap, [address, size, 0, 0, 0, 0])?;
@@ -167,6 +212,13 @@ impl Injection {
             // The id of a thread whose filters are others than this one's.
             _ => Err(Broken::Refused(io::Error::from_raw_os_error(libc::ESRCH))),
         }
+    }
+
+    /// Takes the listener out of the task.
+    fn take_listener(&mut self, descriptor: u64) -> Result<u64, Broken> {
+        let number = i32::try_from(descriptor).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
+        self.listener = Some(descriptor_of(self.tid, number)?);
+        self.call(libc::SYS_close, [descriptor, 0, 0, 0, 0, 0])
     }
 
     /// Makes the task make one call.
@@ -213,111 +265,26 @@ impl Injection {
     }
 }
 
+/// A duplicate of a task's descriptor.
+fn descriptor_of(tid: Tid, descriptor: i32) -> io::Result<OwnedFd> {
+    sys::duplicate_from_thread(tid, descriptor).or_else(|error| match error.raw_os_error() {
+        // Before Linux 6.9; a process's first thread has the process's descriptors.
+        Some(libc::EINVAL) => sys::duplicate_from(tid, descriptor),
+        _ => Err(error),
+    })
+}
+
+/// Whether the learner may duplicate a task's descriptors, as it must to listen.
+pub fn can_listen(tid: Tid) -> bool {
+    match descriptor_of(tid, 0) {
+        Ok(_) => true,
+        Err(error) => error.raw_os_error() == Some(libc::EBADF),
+    }
+}
+
 fn write(tid: Tid, address: u64, bytes: &[u8]) -> io::Result<()> {
     let base = usize::try_from(address).map_err(|_| io::Error::from_raw_os_error(libc::EFAULT))?;
     let to = [RemoteIoVec { base, len: bytes.len() }];
     let written = process_vm_writev(Pid::from_raw(tid.0), &[IoSlice::new(bytes)], &to)?;
     if written == bytes.len() { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EFAULT)) }
-}
-#[cfg(target_arch = "x86_64")]
-mod arch {
-    //! `syscall` is two bytes long; the number is in rax, at an entry in `orig_rax`.
-
-    use super::{Abi, Pid, Tid, getregs, io, setregs, user_regs_struct};
-
-    const SYSCALL_SIZE: u64 = 2;
-
-    pub(super) fn set_first_argument(tid: Tid, abi: Abi, value: u64) -> io::Result<()> {
-        let pid = Pid::from_raw(tid.0);
-        let mut registers = getregs(pid)?;
-        match abi {
-            Abi::I386 => registers.rbx = value,
-            _ => registers.rdi = value,
-        }
-        Ok(setregs(pid, registers)?)
-    }
-
-    /// At the entry of a call: another call instead.
-    pub(super) fn redirect(tid: Tid, own: user_regs_struct, number: u64, args: [u64; 6]) -> io::Result<()> {
-        let registers = user_regs_struct { orig_rax: number, ..with_arguments(own, args) };
-        Ok(setregs(Pid::from_raw(tid.0), registers)?)
-    }
-
-    /// At the entry of a call: none, with this failure for a result.
-    pub(super) fn refuse(tid: Tid, own: user_regs_struct, errno: i32) -> io::Result<()> {
-        let result = i64::from(-errno).cast_unsigned();
-        Ok(setregs(Pid::from_raw(tid.0), user_regs_struct { orig_rax: u64::MAX, rax: result, ..own })?)
-    }
-
-    /// Behind a call: as before this one.
-    pub(super) fn before_call(own: user_regs_struct, number: u64, args: [u64; 6]) -> user_regs_struct {
-        // No call is being made, so that the kernel has none to restart.
-        let rip = own.rip.wrapping_sub(SYSCALL_SIZE);
-        user_regs_struct { rip, rax: number, orig_rax: u64::MAX, ..with_arguments(own, args) }
-    }
-
-    /// Behind a call: as before the task's own.
-    pub(super) fn own_call(own: user_regs_struct) -> user_regs_struct {
-        let args = [own.rdi, own.rsi, own.rdx, own.r10, own.r8, own.r9];
-        before_call(own, own.orig_rax, args)
-    }
-
-    fn with_arguments(own: user_regs_struct, [rdi, rsi, rdx, r10, r8, r9]: [u64; 6]) -> user_regs_struct {
-        user_regs_struct { rdi, rsi, rdx, r10, r8, r9, ..own }
-    }
-
-    pub(super) const fn result_of(registers: &user_regs_struct) -> i64 {
-        registers.rax.cast_signed()
-    }
-}
-
-#[cfg(target_arch = "aarch64")]
-mod arch {
-    //! `svc` is four bytes long; the number is in x8, at an entry in the register set `NT_ARM_SYSTEM_CALL`.
-
-    use super::{Abi, Pid, Tid, getregs, io, setregs, sys, user_regs_struct};
-
-    const SVC_SIZE: u64 = 4;
-
-    pub(super) fn set_first_argument(tid: Tid, _abi: Abi, value: u64) -> io::Result<()> {
-        let pid = Pid::from_raw(tid.0);
-        let mut registers = getregs(pid)?;
-        registers.regs[0] = value;
-        Ok(setregs(pid, registers)?)
-    }
-
-    /// At the entry of a call: another call instead.
-    pub(super) fn redirect(tid: Tid, own: user_regs_struct, number: u64, args: [u64; 6]) -> io::Result<()> {
-        setregs(Pid::from_raw(tid.0), with_call(own, number, args))?;
-        sys::set_syscall_number(tid, number)
-    }
-
-    /// At the entry of a call: none, with this failure for a result.
-    pub(super) fn refuse(tid: Tid, mut own: user_regs_struct, errno: i32) -> io::Result<()> {
-        sys::set_syscall_number(tid, u64::MAX)?;
-        own.regs[0] = i64::from(-errno).cast_unsigned();
-        Ok(setregs(Pid::from_raw(tid.0), own)?)
-    }
-
-    /// Behind a call: as before this one.
-    pub(super) fn before_call(own: user_regs_struct, number: u64, args: [u64; 6]) -> user_regs_struct {
-        user_regs_struct { pc: own.pc.wrapping_sub(SVC_SIZE), ..with_call(own, number, args) }
-    }
-
-    /// Behind a call: as before the task's own.
-    pub(super) fn own_call(own: user_regs_struct) -> user_regs_struct {
-        user_regs_struct { pc: own.pc.wrapping_sub(SVC_SIZE), ..own }
-    }
-
-    fn with_call(mut own: user_regs_struct, number: u64, args: [u64; 6]) -> user_regs_struct {
-        for (register, value) in own.regs.iter_mut().zip(args) {
-            *register = value;
-        }
-        own.regs[8] = number;
-        own
-    }
-
-    pub(super) const fn result_of(registers: &user_regs_struct) -> i64 {
-        registers.regs[0].cast_signed()
-    }
 }

@@ -5,6 +5,9 @@
 //! tracer is pinned there and runs as `SCHED_IDLE` (`sched(7)`), since a processor with nothing but such tasks counts as
 //! idle. On a busy machine, or in a tree that is really parallel, that starves the tracer. So both are tried, by the
 //! time that a stop takes, and the better one is kept for a while. The workload's own scheduling is never touched.
+//!
+//! A call that asks wakes the tracer on the task's processor anyway, so where there are no stops it runs as it was
+//! started.
 
 use std::time::{Duration, Instant};
 
@@ -36,6 +39,8 @@ pub struct Pace {
     place: Place,
     state: State,
     stops: u32,
+    /// Calls that asked since the last stop.
+    asked: u32,
     began: Instant,
     anywhere: Duration,
     /// How long the winner is kept; doubled each time that trying did not pay.
@@ -47,12 +52,13 @@ impl Pace {
     #[must_use]
     pub const fn new(now: Instant) -> Self {
         let state = State::Trying(Place::Anywhere);
-        Self { place: Place::Anywhere, state, stops: 0, began: now, anywhere: Duration::ZERO, keep: KEEP }
+        Self { place: Place::Anywhere, state, stops: 0, asked: 0, began: now, anywhere: Duration::ZERO, keep: KEEP }
     }
 
     /// A task stopped. Returns where to go, if anywhere; `Beside` again when the tracee has moved; the clock is asked once a trial.
     pub fn stop(&mut self, clock: impl FnOnce() -> Instant) -> Option<Place> {
-        self.stops += 1;
+        self.stops = self.stops.wrapping_add(1);
+        self.asked = 0;
         if !self.stops.is_multiple_of(TRIAL) {
             return None;
         }
@@ -83,6 +89,16 @@ impl Pace {
                 self.change(Place::Anywhere)
             }
         }
+    }
+
+    /// A call asked. Returns where to go, if anywhere.
+    pub fn asked(&mut self, clock: impl FnOnce() -> Instant) -> Option<Place> {
+        self.asked = self.asked.saturating_add(1);
+        if self.asked != TRIAL {
+            return None;
+        }
+        *self = Self { place: self.place, ..Self::new(clock()) };
+        self.change(Place::Anywhere)
     }
 
     fn change(&mut self, place: Place) -> Option<Place> {
@@ -116,6 +132,21 @@ mod tests {
     #[test]
     fn a_busy_machine_is_found_out() {
         assert!(run(100_000, 50, 1700) < 1_000);
+    }
+
+    #[test]
+    fn calls_that_ask_need_no_place() {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(now);
+        while pace.place == Place::Anywhere {
+            now += Duration::from_micros(if pace.stops < TRIAL { 45 } else { 10 });
+            pace.stop(|| now);
+        }
+        for _ in 1..TRIAL {
+            assert_eq!(pace.asked(|| now), None);
+        }
+        assert_eq!(pace.asked(|| now), Some(Place::Anywhere));
+        assert_eq!(pace.asked(|| now), None, "it is there");
     }
 
     #[test]

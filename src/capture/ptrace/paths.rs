@@ -1,9 +1,12 @@
 //! Paths of stopped tasks, followed as seldom as is sound.
 //!
-//! A workload names the same files again and again. What [`walk`] found for a name is found again by two or three
-//! questions to the kernel: whether the task still has the learner's own root, and whether the name still leads to the
-//! same inode. A directory that moved aside for a link to it keeps its files' inodes: so each name is followed anew
-//! after [`FRESH`].
+//! A workload names the same files again and again. What [`walk`] found for a name is found again by one to three
+//! questions to the kernel: whether the task still has the learner's own root, whether its directory still is the one
+//! that it was, and whether the name still leads to the same inode. A directory that moved aside for a link to it keeps
+//! its files' inodes: so each name is followed anew after [`FRESH`].
+//!
+//! What changes a task's root or moves a directory is a call that stops. So between two stops, while calls only ask, what
+//! was found of roots and directories is kept, and of a directory only its identity is asked for.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -14,7 +17,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
 
 use super::view::inode;
 use super::walk;
@@ -27,13 +30,31 @@ const FRESH: Duration = Duration::from_secs(1);
 const NAMES_MAX: usize = 8192;
 
 /// What is known of the names that tasks use.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Paths {
     root: Option<Root>,
     names: RefCell<HashMap<Name, Known>>,
+    between_stops: RefCell<BetweenStops>,
 }
 
-/// A directory of a certain mount: its id (`STATX_MNT_ID` of `statx(2)`) and the inode number. Mounts belong to one mount
+/// What holds until the next stop, and no longer than [`FRESH`].
+#[derive(Debug, Default)]
+struct BetweenStops {
+    /// Tasks that have the learner's own root.
+    at_home: HashMap<Tid, Instant>,
+    /// Where tasks' directories are.
+    directories: HashMap<(Tid, Base), Directory>,
+}
+
+/// A directory of a task, by its mount and inode.
+#[derive(Debug)]
+struct Directory {
+    root: Root,
+    path: AbsPath,
+    since: Instant,
+}
+
+/// A root or another directory of a certain mount: its id (`STATX_MNT_ID` of `statx(2)`) and the inode number. Mounts belong to one mount
 /// namespace each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Root(u64, u64);
@@ -52,17 +73,24 @@ impl Paths {
     /// Nothing is known yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { root: root_of("self").ok(), names: RefCell::default() }
+        Self { root: identity("/proc/self/root").ok().map(|(root, _)| root), ..Self::default() }
+    }
+
+    /// A task stopped: it may make any call now.
+    pub fn stopped(&self) {
+        let mut known = self.between_stops.borrow_mut();
+        known.at_home.clear();
+        known.directories.clear();
     }
 
     /// Follows `path` for `tid`; see [`crate::event::TaskView::resolve`].
     pub fn resolve(&self, tid: Tid, base: Base, path: &[u8], follow: bool) -> io::Result<Resolved> {
-        let Some(start) = Start::of(tid, base, path) else { return walk::resolve(tid, base, path, follow) };
+        let Some(start) = self.start(tid, base, path) else { return walk::resolve(tid, base, path, follow) };
         if let Some(found) = start.entry(path, follow) {
             return Ok(found);
         }
         let name = Name(start.name(path), follow || path.ends_with(b"/"));
-        let own_root = self.root.is_some() && root_of(&tid.0.to_string()).ok() == self.root;
+        let own_root = self.is_at_home(tid);
         if own_root && let Some(found) = self.known(&name, &start.place(path)) {
             return Ok(found);
         }
@@ -71,6 +99,44 @@ impl Paths {
             self.remember(name, &walked.found);
         }
         Ok(walked.found)
+    }
+
+    fn is_at_home(&self, tid: Tid) -> bool {
+        let mut known = self.between_stops.borrow_mut();
+        if known.at_home.get(&tid).is_some_and(|since| since.elapsed() < FRESH) {
+            return true;
+        }
+        let now = Instant::now();
+        let root = identity(&format!("/proc/{}/root", tid.0)).ok().map(|(root, _)| root);
+        let at_home = root.is_some() && root == self.root;
+        if at_home {
+            known.at_home.insert(tid, now);
+        }
+        at_home
+    }
+
+    /// Where `path` starts; `None` where only a walk can tell: no name, or a directory without one.
+    fn start(&self, tid: Tid, base: Base, path: &[u8]) -> Option<Start> {
+        if path.is_empty() || path.len() >= walk::PATH_MAX {
+            return None;
+        }
+        let link = match base {
+            _ if path.starts_with(b"/") => return Some(Start::Root),
+            Base::Cwd => format!("/proc/{}/cwd", tid.0),
+            Base::Fd(fd) => format!("/proc/{}/fd/{fd}", tid.0),
+        };
+        let (root, inode) = identity(&link).ok()?;
+        let mut known = self.between_stops.borrow_mut();
+        let directory = known.directories.get(&(tid, base));
+        if let Some(Directory { path, .. }) = directory.filter(|one| one.root == root && one.since.elapsed() < FRESH) {
+            return Some(Start::Directory { link, path: path.clone(), inode });
+        }
+        let since = Instant::now();
+        let text = fs::read_link(&link).ok()?.into_os_string().into_vec();
+        let removed = text.ends_with(b" (deleted)");
+        let path = AbsPath::new(&text).ok().filter(|_| !removed)?;
+        known.directories.insert((tid, base), Directory { root, path: path.clone(), since });
+        Some(Start::Directory { link, path, inode })
     }
 
     /// What is known of `name`, when it still holds at `place`.
@@ -100,39 +166,24 @@ enum Start {
         link: String,
         /// What the kernel calls it.
         path: AbsPath,
+        /// Itself.
+        inode: Inode,
     },
 }
 
 impl Start {
-    /// `None` where only a walk can tell: no name, or a directory without one.
-    fn of(tid: Tid, base: Base, path: &[u8]) -> Option<Self> {
-        if path.is_empty() || path.len() >= walk::PATH_MAX {
-            return None;
-        }
-        let link = match base {
-            _ if path.starts_with(b"/") => return Some(Self::Root),
-            Base::Cwd => format!("/proc/{}/cwd", tid.0),
-            Base::Fd(fd) => format!("/proc/{}/fd/{fd}", tid.0),
-        };
-        let text = fs::read_link(&link).ok()?.into_os_string().into_vec();
-        let removed = text.ends_with(b" (deleted)");
-        let path = AbsPath::new(&text).ok().filter(|_| !removed)?;
-        Some(Self::Directory { link, path })
-    }
-
     /// A plain entry of the directory: no link has to be followed, so nothing else matters.
     fn entry(&self, name: &[u8], follow: bool) -> Option<Resolved> {
-        let Self::Directory { link, path } = self else { return None };
+        let Self::Directory { path, inode: directory, .. } = self else { return None };
         if name.contains(&b'/') || matches!(name, b"." | b"..") {
             return None;
         }
-        let directory = inode(&fs::metadata(link).ok()?);
         let entry = present(&self.place(name), false).ok()?;
         let is_link = entry.is_some_and(|entry| entry.kind() == libc::S_IFLNK);
         if !directory.is_dir() || follow && is_link {
             return None;
         }
-        let searched = vec![Searched { path: path.clone(), inode: directory }];
+        let searched = vec![Searched { path: path.clone(), inode: *directory }];
         Some(Resolved { path: path.join(name).ok()?, inode: entry, searched })
     }
 
@@ -152,10 +203,21 @@ impl Start {
     }
 }
 
-fn root_of(process: &str) -> io::Result<Root> {
-    let found = statx(CWD, format!("/proc/{process}/root"), AtFlags::empty(), StatxFlags::INO | StatxFlags::MNT_ID)?;
-    let told = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID);
-    if told { Ok(Root(found.stx_mnt_id, found.stx_ino)) } else { Err(io::ErrorKind::Unsupported.into()) }
+/// The directory that a link of `/proc` leads to.
+fn identity(link: &str) -> io::Result<(Root, Inode)> {
+    let found = statx(CWD, link, AtFlags::empty(), StatxFlags::BASIC_STATS | StatxFlags::MNT_ID)?;
+    if !StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID) {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let inode = Inode {
+        mode: found.stx_mode.into(),
+        uid: found.stx_uid,
+        gid: found.stx_gid,
+        id: (makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_ino),
+        rdev: makedev(found.stx_rdev_major, found.stx_rdev_minor),
+        links: found.stx_nlink.into(),
+    };
+    Ok((Root(found.stx_mnt_id, found.stx_ino), inode))
 }
 
 /// The inode at `place`, or that there is none.
@@ -230,5 +292,29 @@ mod tests {
         assert_eq!(find().path.file_name(), b"two");
         fs::remove_file(top.join("two")).unwrap();
         assert_eq!(find().inode, None);
+    }
+
+    #[test]
+    fn a_directory_is_known_by_its_identity_until_a_task_stops() {
+        let holder = tempfile::tempdir().unwrap();
+        let top = holder.path().canonicalize().unwrap();
+        let paths = Paths::new();
+        let open = |name: &str| fs::File::open(top.join(name)).unwrap();
+        let find = |directory: &fs::File| {
+            let fd = Base::Fd(std::os::fd::AsRawFd::as_raw_fd(directory));
+            paths.resolve(own(), fd, b"file", true).unwrap().path.to_string()
+        };
+        for name in ["one", "two"] {
+            fs::create_dir(top.join(name)).unwrap();
+            let directory = open(name);
+            for _ in 0..2 {
+                assert_eq!(find(&directory), top.join(name).join("file").display().to_string());
+            }
+        }
+        let directory = open("one");
+        find(&directory);
+        paths.stopped();
+        fs::rename(top.join("one"), top.join("three")).unwrap();
+        assert_eq!(find(&directory), top.join("three/file").display().to_string());
     }
 }

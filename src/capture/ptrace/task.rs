@@ -14,7 +14,14 @@ pub enum Phase {
     /// Within a call whose entry was shown and whose end is to be shown.
     InCall(Call),
     /// Within a call whose entry was shown and whose end will stop it, but is not to be shown.
-    Passing,
+    Passing(Call),
+    /// Told to stop and to enter this call again, which was shown when it asked and whose end is to be shown.
+    Withheld(Call),
+}
+
+impl Asking {
+    /// Of a task without such a filter.
+    pub const NEVER: Self = Self { asks: false, admitted: false, interruptible: false };
 }
 
 /// One traced task.
@@ -32,13 +39,35 @@ pub struct Task {
     pub borrowed: Option<Borrowed>,
     /// Whether it has the learner's filter.
     pub thinned: Thinned,
+    /// How its filter may interrupt its calls.
+    pub asking: Asking,
+}
+
+/// What a task with a filter that asks is known to be about. A signal that comes while a call waits for its answer
+/// interrupts it (`ERESTARTSYS`), which must not get to the task: the kernel has not made the call yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asking {
+    /// Whether its filter asks.
+    pub asks: bool,
+    /// Whether the call that it is in got past the filter.
+    pub admitted: bool,
+    /// Whether its last call was not one that asks, and may be interrupted for its own sake.
+    pub interruptible: bool,
 }
 
 impl Task {
+    /// It was seen to have the filter that a thread of its process installed.
+    pub const fn confirm(&mut self) {
+        if matches!(self.thinned, Thinned::Synced) {
+            self.thinned = Thinned::Yes;
+        }
+    }
+
     /// A task of `process` that was not seen in a call yet.
     #[must_use]
     pub const fn new(process: Tid, parent: Option<Tid>) -> Self {
-        Self { process, parent, phase: Phase::Running, halted: false, borrowed: None, thinned: Thinned::No }
+        let phase = Phase::Running;
+        Self { process, parent, phase, halted: false, borrowed: None, thinned: Thinned::No, asking: Asking::NEVER }
     }
 }
 

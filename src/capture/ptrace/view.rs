@@ -3,13 +3,16 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, IoSliceMut, Read};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use nix::sys::socket::{MsgFlags, recv};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 use super::paths::Paths;
 use super::sys;
@@ -164,6 +167,15 @@ impl TaskView for View<'_> {
         })
     }
 
+    fn waiting(&self, fd: i32) -> io::Result<Vec<u8>> {
+        const BEGINNING: usize = 64;
+        let socket = sys::duplicate_from(self.process, fd)?;
+        let mut bytes = vec![0; BEGINNING];
+        let read = recv(socket.as_raw_fd(), &mut bytes, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
     fn resolve(&self, base: Base, path: &[u8], follow: bool) -> io::Result<Resolved> {
         self.paths.resolve(self.tid, base, path, follow)
     }
@@ -184,8 +196,8 @@ impl TaskView for View<'_> {
 
     fn fixed(&self, path: &AbsPath) -> io::Result<u32> {
         // STATX_ATTR_IMMUTABLE and STATX_ATTR_APPEND are the same bits.
-        let attributes = sys::file_attributes(&self.reachable(path))?;
-        Ok(u32::try_from(attributes & u64::from(IMMUTABLE | APPEND_ONLY)).unwrap_or_default())
+        let found = statx(CWD, self.reachable(path), AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())?;
+        Ok(u32::try_from(found.stx_attributes.bits() & u64::from(IMMUTABLE | APPEND_ONLY)).unwrap_or_default())
     }
 
     fn mappings(&self, start: u64, end: u64) -> io::Result<Vec<Mapping>> {

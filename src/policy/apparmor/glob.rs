@@ -77,6 +77,39 @@ impl Glob {
         self.0.iter().map(|node| if let Node::Byte(byte) = node { Some(*byte) } else { None }).collect()
     }
 
+    /// Some of the names that it stands for, with bytes in the places of wildcards that hardly any other pattern names: one
+    /// that stands for all of them covers it. `None` when there would be too many.
+    #[must_use]
+    pub fn samples(&self) -> Option<Vec<Vec<u8>>> {
+        let mut names = Vec::new();
+        for length in 0..3 {
+            names.extend(self.filled(length, vec![Vec::new()])?);
+        }
+        names.sort();
+        names.dedup();
+        // A star that stands for a whole name is not empty.
+        names.retain(|name| self.matches(name));
+        Some(names)
+    }
+
+    fn filled(&self, length: usize, before: Vec<Vec<u8>>) -> Option<Vec<Vec<u8>>> {
+        const MOST: usize = 256;
+        let mut names = before;
+        for node in &self.0 {
+            names = match node {
+                Node::Either(globs) => {
+                    let all = globs.iter().map(|glob| glob.filled(length, names.clone()));
+                    all.collect::<Option<Vec<_>>>()?.concat()
+                }
+                _ => names.into_iter().map(|name| [name, node.sample(length)].concat()).collect(),
+            };
+            if names.len() > MOST {
+                return None;
+            }
+        }
+        Some(names)
+    }
+
     /// Where in `name` it can end when it begins at any of `starts`, each place once: no pattern is slow.
     fn ends(&self, name: &[u8], starts: Vec<usize>) -> Vec<usize> {
         self.0.iter().fold(starts, |starts, node| {
@@ -103,6 +136,24 @@ impl Node {
             Self::One => byte != b'/',
             Self::Class { negated, bytes } => bytes.iter().any(|&(low, high)| (low..=high).contains(&byte)) != *negated,
             Self::Any | Self::Deep | Self::Either(_) => false,
+        }
+    }
+
+    /// Bytes that it stands for, more or fewer where that is free.
+    fn sample(&self, length: usize) -> Vec<u8> {
+        const STARS: [&[u8]; 3] = [b"", b"\x02", b"\x02\x03"];
+        const DEEP: [&[u8]; 3] = [b"", b"\x02", b"\x02/\x03\x02"];
+        match self {
+            Self::Byte(byte) => vec![*byte],
+            Self::One | Self::Class { negated: true, .. } => vec![1],
+            Self::Any => STARS.get(length).copied().unwrap_or_default().to_vec(),
+            Self::Deep => DEEP.get(length).copied().unwrap_or_default().to_vec(),
+            Self::Class { bytes, .. } => {
+                let ends =
+                    if length == 1 { bytes.last().map(|range| range.1) } else { bytes.first().map(|range| range.0) };
+                ends.into_iter().collect()
+            }
+            Self::Either(_) => Vec::new(),
         }
     }
 

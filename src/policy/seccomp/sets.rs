@@ -198,7 +198,7 @@ mod tests {
             runtimes_calls(&options)
         };
         assert!(calls(&[], false).is_empty());
-        assert_eq!(calls(&[Runtime::Crun], true), ["execve"]);
+        assert_eq!(calls(&[Runtime::Crun], true), ["close", "execve"]);
         let all = calls(&Runtime::ALL, false);
         for name in ["execve", "fstatfs", "setuid", "setresuid", "capset"] {
             assert!(all.iter().any(|call| call == name), "{name}");

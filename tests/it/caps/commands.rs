@@ -50,4 +50,10 @@ workloads! {
         network: true,
         ..PLAIN
     }, with ["ip"], needs ["CAP_NET_ADMIN"];
+    /// What failed for another reason proves nothing.
+    adding_an_interface_of_no_kind: Work {
+        script: "! ip link add learn0 type nosuchkind",
+        network: true,
+        ..PLAIN
+    }, with ["ip"], needs [];
 }

@@ -196,6 +196,8 @@ assert c.shmctl(memory, 11, None) == 0 and c.shmctl(memory, 0, None) == 0'";
         assert_eq!(need.standing, Standing::Needed);
         let confirmed = |reason: &Reason<'_>| matches!(reason.check.operation, Operation::Observed { .. });
         assert!(need.reasons.iter().any(confirmed), "the kernel asked for {name}: {:?}", need.reasons);
+        let by = |reason: &Reason<'_>| reason.because.iter().all(|cause| cause.subject.to_string() == "/usr/bin/su");
+        assert!(need.reasons.iter().all(by), "none of what it executed afterwards: {:?}", need.reasons);
     }
     assert_eq!(of("CAP_IPC_LOCK").standing, Standing::Asked, "shown, and not granted by profiles");
     assert!(record.gaps.is_empty(), "{:?}", record.gaps);

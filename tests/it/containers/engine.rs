@@ -90,13 +90,17 @@ impl Place {
         let mut created = prepared.start();
         let started = created.wait().unwrap().success() && {
             let pid = Pid::from_raw(fs::read_to_string(pid).unwrap().trim().parse().unwrap());
-            let started = finish(self.runtime(runtime).args(["start", &id]));
+            let mut command = self.runtime(runtime);
+            let command = command.args(["start", &id]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            // crun's waits for ever when the container ended just before.
+            let mut start = Running::start(command);
             let mut ended = WaitStatus::StillAlive;
             wait_until("the container ends", || {
+                let failed = start.try_wait().unwrap().is_some_and(|status| !status.success());
                 ended = waitpid(pid, Some(WaitPidFlag::WNOHANG)).unwrap();
-                ended != WaitStatus::StillAlive
+                failed || ended != WaitStatus::StillAlive
             });
-            started.status.success() && ended == WaitStatus::Exited(pid, 0)
+            ended == WaitStatus::Exited(pid, 0)
         };
         drop(created);
         started
@@ -150,8 +154,9 @@ impl Place {
         let [mut run, mut delete] = [(); 2].map(|()| self.podman_command(runtime));
         let data = setup.data.display();
         run.args(["run", "--rm", "--read-only", "--network=host", "--name", id, "--cap-drop=ALL"]);
-        // Root of a container may not have them higher.
-        run.args(["--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096", &format!("--volume={data}:{data}")]);
+        run.arg(format!("--volume={data}:{data}"));
+        // Root of a container may not have them higher; and within one, groups lack the controllers for limits.
+        run.args(["--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096", "--pids-limit=0"]);
         if runtime == Runtime::Crun {
             run.arg("--cgroups=disabled");
         }

@@ -108,11 +108,23 @@ fn serves_in_containers(learned: &Learned, engine: fn(Runtime) -> Engine, progra
             eprintln!("{engine:?}, no_new_privs {no_new_privs}");
             let setup = learned.setup(no_new_privs, learned.profile(runtime, no_new_privs));
             learned.server.exercise(&|command| place.start(engine, &setup, command));
+            if let Engine::Oci(runtime) = engine {
+                hangs_on_the_set(learned, &place, runtime, no_new_privs);
+            }
             // Podman takes its time.
             let probes = if matches!(engine, Engine::Oci(_)) { OUTSIDE.len() } else { 1 };
             OUTSIDE.iter().take(probes).for_each(|call| refuses(&place, engine, &setup, call));
         }
     }
+}
+
+/// With exactly what was seen a container starts when that holds all that its runtime needs, and only then.
+fn hangs_on_the_set(learned: &Learned, place: &Place, runtime: Runtime, no_new_privs: bool) {
+    let exact = render(&learned.folder, &["--runtime", "none"]);
+    let Some(lacking) = sets::lacking(runtime, no_new_privs, &exact) else { return };
+    eprintln!("--runtime none lacks {lacking:?}");
+    let started = place.starts(runtime, &learned.setup(no_new_privs, exact));
+    assert_eq!(started, lacking.is_empty(), "{runtime:?} without {lacking:?}");
 }
 
 /// A call outside of the profile fails in the container, and not without the profile.

@@ -31,6 +31,7 @@ scenarios! {
     a_current_directory_that_was_removed: "removed-directory", ["ptrace"];
     files_without_a_name: "nameless", ["ptrace"];
     paths_inside_another_root: "chroot", ["ptrace", "root", "CAP_SYS_CHROOT"];
+    names_that_come_to_mean_something_else: "names-that-change", ["ptrace"];
     hostile_names: "hostile-names", ["ptrace"];
     the_longest_path: "longest-path", ["ptrace"];
     /// Reading beyond the end of a string would fault, reading less would cut it.

@@ -46,6 +46,17 @@ fn a_late_filter_for_all_threads() {
     raw("thread-sync-filter").exact();
 }
 
+/// A task has one listener, and a thinned one has the learner's. Programs of 32 bits are not thinned.
+#[test]
+fn a_listener_of_its_own() {
+    for learned in raw("own-listener").perhaps_gaps().exact() {
+        let refused = learned.outcomes("seccomp").contains(&libc::EBUSY);
+        assert_eq!(learned.gaps(), if refused { vec![GapKind::ListensItself] } else { vec![] });
+        assert!(!refused || !learned.run().exact_counts, "it works where every call stops");
+        assert!(learned.record.gaps.iter().all(|gap| gap.detail.contains("--no-thin")));
+    }
+}
+
 /// Runs a shell script alone and under learn, with the same standard input.
 fn alone_and_learned(script: &str) -> (Output, Output) {
     let (_input, dir) = fresh();

@@ -57,6 +57,19 @@ fn poll_goes_on_as_restart_syscall() {
     raw("restart-poll").interrupted(&["poll"]).exact();
 }
 
+/// Whether a signal comes before the learner has seen the call must make no difference.
+#[test]
+fn no_signal_gets_into_calls_that_do_not_wait() {
+    raw("signals-into-opens").interrupted(&["wait4", "kill"]).exact();
+}
+
+#[test]
+fn a_call_that_waits_is_interrupted_or_restarted() {
+    for learned in raw("interrupted-open").interrupted(&["open"]).exact() {
+        assert!(learned.outcomes("open").contains(&0), "{:?}", learned.outcomes("open"));
+    }
+}
+
 #[test]
 fn a_child_that_stops_itself_is_seen_stopped_by_its_parent() {
     raw("stop-child").interrupted(&["wait4"]).exact();

@@ -15,6 +15,11 @@ fn eight_threads_with_a_call_of_their_own_each() {
 }
 
 #[test]
+fn files_are_opened_by_threads_that_begin_and_processes_that_execute() {
+    raw("opens-in-threads").interrupted(&["futex"]).exact();
+}
+
+#[test]
 fn five_hundred_threads_at_once() {
     for learned in raw("many-threads").exact() {
         assert_eq!(learned.run().peak_threads, 501);

@@ -7,6 +7,7 @@
 mod judge;
 mod lexer;
 mod rules;
+mod statements;
 mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -269,10 +270,10 @@ impl Reader<'_> {
         profile: &mut Profile,
     ) -> Result<(), ParseError> {
         let via = self.open.first().map(|file| Arc::from(file.as_str()));
-        match rules::rule(&self.variables, place, via, words) {
+        match statements::rule(&self.variables, place, via, words) {
             Ok(rule) => profile.rules.push(rule),
-            Err(rules::Trouble::Wrong(what)) => return Err(lexer.wrong(what)),
-            Err(rules::Trouble::Unread(kind, why)) => self.unread(lexer, &kind, why),
+            Err(statements::Trouble::Wrong(what)) => return Err(lexer.wrong(what)),
+            Err(statements::Trouble::Unread(kind, why)) => self.unread(lexer, &kind, why),
         }
         Ok(())
     }
