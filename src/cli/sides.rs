@@ -97,7 +97,8 @@ impl Input {
             Ok(Self::Policies(vec![if has("\"defaultAction\"") {
                 Policy::Seccomp(Seccomp::parse_for(text, host).context("not a readable profile")?)
             } else if !text.starts_with(['{', '[']) && text.contains('{') {
-                Policy::AppArmor(apparmor_text(text).context(UNKNOWN)?)
+                let what = if text.lines().any(opens_profile) { "not a readable profile" } else { UNKNOWN };
+                Policy::AppArmor(apparmor_text(text).context(what)?)
             } else {
                 Policy::Caps(Caps::parse(text).context(UNKNOWN)?)
             }]))
@@ -127,6 +128,12 @@ fn apparmor_text(text: &str) -> Result<Document> {
         bail!("there is no profile in it");
     }
     Ok(document)
+}
+
+/// Whether a line begins an AppArmor profile.
+fn opens_profile(line: &str) -> bool {
+    let line = line.trim();
+    line.ends_with('{') && (line.starts_with("profile ") || line.starts_with(['/', '"']))
 }
 
 /// Whether a file of a folder is one of the profiles that are written there.

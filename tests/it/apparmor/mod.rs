@@ -244,7 +244,11 @@ fn a_record_is_checked_against_a_profile_by_hand() {
     let broken = check("profile web {\n  /etc/nginx/** q,\n}\n");
     assert_eq!(
         (broken.code, broken.stderr.as_str()),
-        (2, format!("learn: {}:2: `q` are no permissions of a file\n", profile.display()).as_str())
+        (
+            2,
+            format!("learn: {}: not a readable profile: line:2: `q` are no permissions of a file\n", profile.display())
+                .as_str()
+        )
     );
 }
 
