@@ -5,17 +5,17 @@ use std::sync::LazyLock;
 
 use learn::abi::Abi;
 use learn::event::Outcome;
-use learn::fact::{Access, Fact};
+use learn::fact::{Access, Arguments, Fact};
 use learn::infer::{Globs, Options, infer, outcome};
 use learn::path::AbsPath;
 use learn::policy::caps::Caps;
-use learn::policy::seccomp::{Derived, Seccomp};
+use learn::policy::seccomp::{self, Derived, Refusal, Seccomp, Target};
 use learn::policy::{self, Policy, Verdict};
 use learn::record::{Moment, Outcomes, Record, RunId, file};
 use learn::render::{FORMATS, Format, ProfileName, Templates};
 use proptest::prelude::*;
 
-use crate::strategies::{fact, outcome as any_outcome, record, seccomp};
+use crate::strategies::{fact, outcome as any_outcome, record, seccomp as seccomp_options};
 
 fn joined(mut one: Record, other: Record) -> Record {
     one.join(other);
@@ -29,11 +29,15 @@ fn written(record: &Record) -> Vec<u8> {
 }
 
 pub fn rendered(format: &Format, record: &Record) -> String {
+    rendered_as(format, record, &policy::Options::exact())
+}
+
+fn rendered_as(format: &Format, record: &Record, options: &policy::Options) -> String {
     static TEMPLATES: LazyLock<Templates> = LazyLock::new(|| Templates::new(BTreeMap::new()).unwrap());
     let mut text = Vec::new();
     let name = ProfileName::of(record.program.as_ref().map(AbsPath::file_name));
     let needs = infer(record, &Options::default());
-    format.render(needs, &policy::Options::exact(), &name, &TEMPLATES, &mut text).unwrap();
+    format.render(needs, options, &name, &TEMPLATES, &mut text).unwrap();
     String::from_utf8(text).unwrap()
 }
 
@@ -159,7 +163,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_not_seen_is_of_a_named_set(record in record(), options in seccomp()) {
+    fn what_was_not_seen_is_of_a_named_set(record in record(), options in seccomp_options()) {
         let needs = infer(&record, &Options::default());
         let Derived { profile, added, .. } = Derived::new(&needs, &options);
         let seen: BTreeSet<_> = needs.syscalls.values().flat_map(|calls| calls.keys().copied()).collect();
@@ -175,6 +179,38 @@ proptest! {
                 prop_assert_eq!(profile.permits(&Fact::Syscall(Abi::native(), call)), Verdict::Denied);
             }
         }
+    }
+
+    #[test]
+    fn every_seccomp_profile_reads_back(record in record(), options in seccomp_options()) {
+        prop_assume!(options.target != Target::CrunRaw);
+        let made = Derived::new(&infer(&record, &Options::default()), &options).profile;
+        let options = policy::Options { seccomp: options, ..policy::Options::exact() };
+        let parsed = Seccomp::parse(&rendered_as(&FORMATS[0], &record, &options)).unwrap();
+        prop_assert_eq!(&parsed.syscalls, &made.syscalls);
+        prop_assert_eq!(&parsed.architectures, &made.architectures);
+        prop_assert_eq!((parsed.default_action, parsed.flags), (made.default_action, made.flags));
+    }
+
+    #[test]
+    fn nothing_is_allowed_beyond_the_limit(one in record(), other in record(), options in seccomp_options()) {
+        let profile = |record: &Record, options: &seccomp::Options| {
+            Derived::new(&infer(record, &Options::default()), options).profile
+        };
+        let refusing = seccomp::Options { refusal: Refusal::Eperm, ..options };
+        let limit = profile(&other, &refusing);
+        let within = seccomp::Options { within: Some(limit.clone()), ..refusing };
+        let made = profile(&one, &within);
+        for abi in Abi::ALL {
+            for call in (0..470).map(|number| abi.syscall(number)) {
+                for fact in [Fact::Syscall(abi, call.clone()), Fact::Arguments(abi, call, Arguments(vec![(0, 1), (1, 2)]))] {
+                    if made.permits(&fact) == Verdict::Allowed {
+                        prop_assert_eq!(limit.permits(&fact), Verdict::Allowed, "{:?}", fact);
+                    }
+                }
+            }
+        }
+        prop_assert_eq!(profile(&other, &within).syscalls, limit.syscalls, "a profile is within itself");
     }
 
     #[test]

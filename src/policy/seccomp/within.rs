@@ -15,11 +15,15 @@ pub(super) type Chains = Vec<Vec<Condition>>;
 /// A list of conditions stays when `limit` lets through all that it does. Where `limit` is the narrower one its conditions
 /// take the place, and what fits neither way is gone.
 pub(super) fn kept(limit: &Seccomp, abis: &BTreeSet<Abi>, call: &Syscall, chains: &Chains) -> (Chains, bool) {
-    let has = |abi: &&Abi| call.name().is_some_and(|name| abi.number(name).is_some());
     let nothing = Arguments(Vec::new());
-    let whole = abis.iter().filter(has).all(|abi| {
-        limit.covers(*abi) && limit.actions(*abi, call, &nothing).iter().all(|action| action.admits() == Some(true))
-    });
+    let admits = |abi: &Abi| limit.actions(*abi, call, &nothing).iter().all(|action| action.admits() == Some(true));
+    // A profile without architectures is for the machine's own.
+    let own = abis.is_empty().then_some(Abi::native());
+    let abis: BTreeSet<_> = abis.iter().copied().chain(own).collect();
+    if !abis.iter().all(|abi| limit.covers(*abi)) {
+        return (Vec::new(), true);
+    }
+    let whole = abis.iter().all(admits);
     if whole {
         return (chains.clone(), false);
     }
@@ -75,6 +79,17 @@ mod tests {
 
     fn kept_of(limit: &str, chains: &[Vec<Condition>]) -> (Chains, bool) {
         kept(&profile(limit), &[Abi::X86_64].into(), &"socket".parse().unwrap(), &chains.to_vec())
+    }
+
+    #[test]
+    fn without_an_abi_the_machines_own_counts() {
+        let call = "socket".parse().unwrap();
+        let kept = |limit: &Seccomp| kept(limit, &BTreeSet::new(), &call, &vec![Vec::new()]);
+        assert_eq!(kept(&profile("")), (Vec::new(), true));
+        let mut other = profile(&rule(""));
+        assert_eq!(kept(&other), (vec![Vec::new()], false));
+        other.architectures = [crate::policy::seccomp::Architecture::Known(Abi::I386)].into();
+        assert_eq!(kept(&other), (Vec::new(), true));
     }
 
     #[test]
