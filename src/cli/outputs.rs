@@ -140,7 +140,7 @@ impl Outputs {
         self.render(format, record, &self.profile_name(record), &Destination::Stdout)
     }
 
-    /// The text of every format.
+    /// The text of every format that is one.
     ///
     /// # Errors
     /// Those of rendering.
@@ -151,7 +151,7 @@ impl Outputs {
             format.render(self.needs(record), &self.options, &name, &self.templates, &mut text)?;
             Ok(Output { file: format.file_name(&name), text: String::from_utf8_lossy(&text).into_owned() })
         };
-        self.formats.iter().map(text).collect()
+        self.formats.iter().filter(|format| format.is_text()).map(text).collect()
     }
 
     /// The name of the profiles for `record`.

@@ -11,6 +11,7 @@ mod item;
 mod json;
 mod list;
 mod nearest;
+mod pfc;
 pub mod show;
 mod topic;
 
@@ -188,8 +189,9 @@ impl<'b, 'r> Book<'b, 'r> {
                 readings.push(reading.clone());
             }
         }
-        if readings.is_empty() {
-            readings = [apparmor::line(line), json::line(line), list::line(line)].into();
+        let stands = !readings.is_empty();
+        if !stands {
+            readings = [pfc::line(line), apparmor::line(line), json::line(line), list::line(line)].into();
         }
         let mut topics = Vec::new();
         for topic in readings.iter().flat_map(Reading::topics).map(Topic::itself) {
@@ -197,7 +199,11 @@ impl<'b, 'r> Book<'b, 'r> {
                 topics.push(topic);
             }
         }
+        let unseen = stands.then(|| topics.first().map(unseen)).flatten();
         let mut found = self.known(topics);
+        if found.is_empty() {
+            found.extend(unseen);
+        }
         if found.is_empty() {
             found.extend(readings.into_iter().filter_map(|reading| match reading {
                 Reading::Fixed(why) => Some(fixed(line, why)),
@@ -284,6 +290,12 @@ impl<'b, 'r> Book<'b, 'r> {
     }
 }
 
+/// What stands in a profile though no fact belongs to it.
+fn unseen(topic: &Topic) -> Explanation {
+    let notes = vec!["nobody was seen to need it".to_owned()];
+    Explanation { kind: topic.kind(), name: topic.name(), notes, ..Explanation::default() }
+}
+
 fn fixed(line: &str, why: String) -> Explanation {
     Explanation { name: line.to_owned(), notes: vec![why], ..Explanation::default() }
 }
@@ -316,6 +328,9 @@ fn read(text: &str) -> Vec<(&str, Reading)> {
     }
     if text.contains("\n# Capabilities to keep\n") {
         return list::read(text);
+    }
+    if text.contains(pfc::MARK) {
+        return pfc::read(text);
     }
     apparmor::read(text)
 }

@@ -38,7 +38,7 @@ impl Names {
         if let [glob] = self.globs.as_slice() { glob.literal() } else { None }
     }
 
-    /// Some of them, as `Glob::samples` has them.
+    /// Some of them, as a glob has samples.
     #[must_use]
     pub fn samples(&self) -> Option<Vec<Vec<u8>>> {
         let all = self.globs.iter().map(Glob::samples).collect::<Option<Vec<_>>>()?.concat();
