@@ -1,6 +1,6 @@
 //! Explanations: every line of every profile, and what is asked by name (issue 7).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::Arc;
 
@@ -60,7 +60,8 @@ fn every_line_is_explained<'r>(record: &'r Record, needs: &dyn Fn() -> Needs<'r>
     let mut explained = 0;
     for output in &outputs {
         let rules = rules(output);
-        for line in output.text.lines() {
+        // Pseudo code says the same again and again.
+        for line in output.text.lines().collect::<BTreeSet<_>>() {
             let Answer::Explained { explanations, .. } = book.explain(line) else {
                 panic!("{}: {line:?} is not explained: {:?}", output.file, book.explain(line));
             };
