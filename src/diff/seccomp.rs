@@ -2,7 +2,8 @@
 //!
 //! A profile by itself does not tell what it allows: that hangs on its default. So both are asked about every name of
 //! either, and what one of them lets through beyond the other is a part that only it has. Rules hold for all
-//! architectures of a profile; one that only one profile has is told once, not call by call.
+//! architectures of a profile; one that only one profile has is told once, not call by call. What i386 does through
+//! `socketcall(2)` and `ipc(2)` is told by the names of those calls; a rule for one of the two by its name, and apart.
 
 use std::collections::{BTreeMap, BTreeSet};
 
