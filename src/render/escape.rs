@@ -123,7 +123,9 @@ impl Lines {
     pub fn quoted(&mut self, bytes: &[u8], tail: Tail) -> &mut Self {
         self.open.push('"');
         push_bytes(&mut self.open, bytes);
-        self.open.push_str(if bytes.ends_with(b"/") { "" } else { tail.text() });
+        if !bytes.ends_with(b"/") {
+            push_tail(&mut self.open, tail);
+        }
         self.open.push('"');
         self
     }
@@ -210,7 +212,9 @@ fn push_pattern(to: &mut String, pattern: &Pattern, tail: Tail) {
     match pattern {
         Pattern::Literal(path) => {
             push_bytes(to, path.as_bytes());
-            to.push_str(if path.as_bytes() == b"/" { "" } else { tail.text() });
+            if path.as_bytes() != b"/" {
+                push_tail(to, tail);
+            }
         }
         Pattern::General(pieces) => {
             for piece in &**pieces {
@@ -219,10 +223,20 @@ fn push_pattern(to: &mut String, pattern: &Pattern, tail: Tail) {
                     special => to.push_str(special.glob().unwrap_or_default()),
                 }
             }
-            to.push_str(tail.text());
+            push_tail(to, tail);
         }
     }
     to.push_str(quote);
+}
+
+fn push_tail(to: &mut String, tail: Tail) {
+    // `@{` would begin a variable.
+    if tail == Tail::Either && to.ends_with('@') {
+        to.pop();
+        to.push_str("{@,@/}");
+    } else {
+        to.push_str(tail.text());
+    }
 }
 
 /// Whether the parser takes these bytes as they stand, without quotes.
@@ -292,6 +306,7 @@ mod tests {
         assert_eq!(escaped(b"/", Tail::Directory), "/");
         assert_eq!(escaped(b"/a,", Tail::Directory), "\"/a\\,/\"");
         assert_eq!(escaped(b"/mnt", Tail::Either), "/mnt{,/}");
+        assert_eq!(escaped(b"/m@t@", Tail::Either), "/m@t{@,@/}");
     }
 
     #[test]
