@@ -312,6 +312,8 @@ impl Bench {
         let quiet = Command::new("sh")
             .arg("-c")
             .arg(line)
+            // Cargo's, in which every program would look for its libraries first.
+            .env_remove("LD_LIBRARY_PATH")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
