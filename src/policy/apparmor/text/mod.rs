@@ -106,9 +106,9 @@ pub type Files = BTreeMap<String, String>;
 #[must_use]
 pub fn shipped() -> Files {
     const SHIPPED: [(&str, &str); 3] = [
-        ("tunables/global", include_str!("../../../../data/apparmor/tunables/global")),
-        ("abstractions/base", include_str!("../../../../data/apparmor/abstractions/base")),
-        ("abstractions/nameservice", include_str!("../../../../data/apparmor/abstractions/nameservice")),
+        ("tunables/global", include_str!("../data/tunables/global")),
+        ("abstractions/base", include_str!("../data/abstractions/base")),
+        ("abstractions/nameservice", include_str!("../data/abstractions/nameservice")),
     ];
     SHIPPED.into_iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect()
 }
