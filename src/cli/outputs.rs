@@ -87,8 +87,8 @@ impl Outputs {
     pub fn tried(self) -> Result<Self> {
         let record = Record::default();
         for format in &self.formats {
-            let needs = infer::infer(&record, &self.generality);
-            format.render(needs, &self.options, &self.profile_name(&record), &self.templates, &mut std::io::sink())?;
+            let name = self.profile_name(&record);
+            format.render(self.needs(&record), &self.options, &name, &self.templates, &mut std::io::sink())?;
         }
         Ok(self)
     }
