@@ -262,6 +262,8 @@ fn push(pieces: &mut Vec<Piece>, text: Option<&[u8]>, piece: Option<Piece>) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::strategy::Strategy as _;
+
     use super::*;
     use crate::event::Outcome;
     use crate::fact::{Fact, FileFact};
@@ -338,6 +340,9 @@ mod tests {
         ] {
             assert_eq!(patterns(Globs::Safe, &[used]), [expected], "{used}");
         }
+        // A word that is no ending: the file it is renamed to is not named before it.
+        let words = ["/srv/temp-append.aof.manifest create rename-from", "/srv/append.aof.manifest rename-to"];
+        assert_eq!(patterns(Globs::Safe, &words), ["/srv/append.aof.manifest", "/srv/temp-append.aof.manifest"]);
         let made = ["/tmp/tmp.Zy9Xw8Vu7T create remove", "/tmp/tmp.Zy9Xw8Vu7T/a/b create"];
         assert_eq!(patterns(Globs::Safe, &made), ["/tmp/tmp.??????????", "/tmp/tmp.??????????/a/b"]);
     }
@@ -378,6 +383,37 @@ mod tests {
         let uses = |last: &str| patterns(Globs::Safe, &["/srv/.refs.iuixbm create rename-from", last]);
         assert_eq!(uses("/srv/refs rename-to"), ["/srv/.refs.??????", "/srv/refs"]);
         assert_eq!(uses("/srv/refs create"), ["/srv/.refs.iuixbm", "/srv/refs"]);
+    }
+
+    proptest::proptest! {
+        /// Whatever letters `mkstemp(3)`, Python's `tempfile` and `mktemp(1)` draw, the next run may draw others.
+        /// Digits alone are a number.
+        #[test]
+        fn every_random_ending_of_a_name_for_the_time_being_is_general(
+            ending in "[a-z0-9_]{8}|[a-zA-Z0-9]{6}|[a-zA-Z0-9]{10}".prop_filter("a number", |text| {
+                !text.bytes().all(|byte| byte.is_ascii_digit())
+            }),
+            start in proptest::sample::select(vec!["refs", ".refs", "pkg-cache.bin"]),
+            mark in proptest::sample::select(vec![".", "-", "_"]),
+        ) {
+            let temporary = format!("/srv/x/{start}{mark}{ending} create write rename-from");
+            let end = format!("/srv/x/{} rename-to", start.trim_start_matches('.'));
+            let expected = format!("/srv/x/{start}{mark}{}", "?".repeat(ending.len()));
+            proptest::prop_assert!(patterns(Globs::Safe, &[&temporary, &end]).contains(&expected));
+        }
+
+        #[test]
+        fn every_random_name_behind_a_temporary_beginning_is_general(
+            (start, ending) in proptest::prop_oneof![
+                (proptest::strategy::Just("tmp"), "[a-z0-9_]{8}"),
+                (proptest::strategy::Just("tmp."), "[a-zA-Z0-9]{10}"),
+                (proptest::sample::select(vec!["sed", "sort", "cc", "sh-thd.", "tmp_obj_"]), "[a-zA-Z0-9]{6}"),
+            ].prop_filter("a number", |(_, text)| !text.bytes().all(|byte| byte.is_ascii_digit())),
+        ) {
+            let temporary = format!("/srv/x/{start}{ending} create write remove");
+            let expected = format!("/srv/x/{start}{}", "?".repeat(ending.len()));
+            proptest::prop_assert_eq!(patterns(Globs::Safe, &[&temporary]), [expected]);
+        }
     }
 
     #[test]

@@ -18,8 +18,8 @@ pub(super) enum Looks {
     Random,
     /// Letters and digits at the end of a name that no word has, less surely: only a name for the time being has them.
     Tail,
-    /// Six letters at the end of a name that may be a word: random if it is a name for the time being of the file whose
-    /// name stands before them.
+    /// Letters at the end of a name that may be a word: random if it is a name for the time being of the file whose name
+    /// stands before them.
     Ending,
     /// A number that stands by itself.
     Number,
@@ -105,7 +105,9 @@ fn found(name: &[u8], at: usize, rest: &[u8], temporary: Option<usize>) -> Optio
         part(0, word.len(), Looks::Hash)
     } else if digits > 0 && digits == rest.len() {
         part(0, digits, Looks::Number)
-    } else if let Some(looks) = tail(name, at, rest).filter(|_| random(name, word, at, temporary).is_none()) {
+    } else if let Some(looks) = tail(name, at, rest) {
+        // All of it is random where some is: `ab` of `.ab1c2d3e` is no beginning.
+        let looks = random(name, word, at, temporary).map_or(looks, |_| Looks::Random);
         part(0, rest.len(), looks)
     } else if digits > 0 && digits == word.len() {
         part(0, digits, Looks::Number)
@@ -187,7 +189,7 @@ fn tail(name: &[u8], at: usize, rest: &[u8]) -> Option<Looks> {
     let mut words = rest.split(|byte| *byte == b'_').filter(|word| !word.is_empty());
     match words.all(is_word) {
         _ if !separated || !(mkstemp || python) => None,
-        true => (rest.len() == 6 && at > 1).then_some(Looks::Ending),
+        true => (at > 1).then_some(Looks::Ending),
         false => Some(Looks::Tail),
     }
 }
@@ -244,12 +246,14 @@ mod tests {
             ("tmp_obj_abcdef", "tmp_obj_<Random 6>"),
             ("pkgcache.bin.8_9tis7m", "pkgcache.bin.<Tail 8>"),
             ("pkgcache.bin.qkzwxa", "pkgcache.bin.<Tail 6>"),
-            ("pkgcache.bin.snapshot", "pkgcache.bin.snapshot"),
+            ("pkgcache.bin.ab1c2d3e", "pkgcache.bin.<Random 8>"),
+            ("pkgcache.bin.snapshot", "pkgcache.bin.<Ending 8>"),
             ("pkgcache.bin.backup", "pkgcache.bin.<Ending 6>"),
             ("refs_iuixbm", "refs_<Ending 6>"),
-            ("pkgcache.bin.old_copy", "pkgcache.bin.old_copy"),
+            ("pkgcache.bin.old_copy", "pkgcache.bin.<Ending 8>"),
+            ("snapshot", "snapshot"),
             ("temp-12345678", "temp-<Number 8>"),
-            ("temp-appendonly.aof.manifest", "temp-appendonly.aof.manifest"),
+            ("temp-appendonly.aof.manifest", "temp-appendonly.aof.<Ending 8>"),
             ("tmpab_cd3x1", "tmp<Random 8>"),
             ("tmp.Zy9Xw8Vu7T", "tmp.<Random 10>"),
             ("etilqs_0a1b2c3d4e5f6a7b", "etilqs_<Hash 16>"),
