@@ -41,8 +41,8 @@ pub struct ExplainArgs {
 pub(super) fn run(args: &ExplainArgs) -> Result<Exit> {
     let outputs = outputs::Outputs::new(&args.outputs)?;
     let record = io::read_record(&inner(&args.record))?;
-    let texts = outputs.texts(&record)?;
     let needs = outputs.needs(&record);
+    let texts = outputs.texts(&needs)?;
     let book = Book::new(&record, &needs, &texts);
     let answers: Vec<_> = args.items.iter().map(|item| book.explain(item)).collect();
     io::write(&Destination::Stdout, |out| {

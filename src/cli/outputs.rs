@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -86,9 +87,9 @@ impl Outputs {
     /// The first mistake.
     pub fn tried(self) -> Result<Self> {
         let record = Record::default();
+        let needs = self.needs(&record);
         for format in &self.formats {
-            let name = self.profile_name(&record);
-            format.render(self.needs(&record), &self.options, &name, &self.templates, &mut std::io::sink())?;
+            self.render(format, &needs, &mut std::io::sink())?;
         }
         Ok(self)
     }
@@ -98,13 +99,13 @@ impl Outputs {
     ///
     /// # Errors
     /// The first file that could not be written, with its name.
-    pub fn write(&self, record: &Record, folder: &Path) -> Result<Vec<PathBuf>> {
+    pub fn write(&self, needs: &infer::Needs<'_>, folder: &Path) -> Result<Vec<PathBuf>> {
         io::prepare_folder(folder)?;
-        let name = self.profile_name(record);
+        let name = self.profile_name(needs);
         let mut files = Vec::new();
         for format in &self.formats {
             let path = folder.join(format.file_name(&name));
-            self.render(format, record, &name, &Destination::File(path.clone()))?;
+            io::write(&Destination::File(path.clone()), |out| self.render(format, needs, out))?;
             files.push(path);
         }
         Ok(files)
@@ -133,38 +134,34 @@ impl Outputs {
     ///
     /// # Errors
     /// When more than one format was chosen, and those of writing.
-    pub fn print(&self, record: &Record) -> Result<()> {
+    pub fn print(&self, needs: &infer::Needs<'_>) -> Result<()> {
         let [format] = self.formats[..] else {
             bail!("only one format can go to standard output: choose it with --format");
         };
-        self.render(format, record, &self.profile_name(record), &Destination::Stdout)
+        io::write(&Destination::Stdout, |out| self.render(format, needs, out))
     }
 
     /// The text of every format that is one.
     ///
     /// # Errors
     /// Those of rendering.
-    pub fn texts(&self, record: &Record) -> Result<Vec<Output>> {
-        let name = self.profile_name(record);
+    pub fn texts(&self, needs: &infer::Needs<'_>) -> Result<Vec<Output>> {
+        let name = self.profile_name(needs);
         let text = |format: &&'static Format| {
             let mut text = Vec::new();
-            format.render(self.needs(record), &self.options, &name, &self.templates, &mut text)?;
+            self.render(format, needs, &mut text)?;
             Ok(Output { file: format.file_name(&name), text: String::from_utf8_lossy(&text).into_owned() })
         };
         self.formats.iter().filter(|format| format.is_text()).map(text).collect()
     }
 
-    /// The name of the profiles for `record`.
-    #[must_use]
-    pub fn profile_name(&self, record: &Record) -> ProfileName {
-        let program = || record.program.as_ref().map(|program| program.file_name().to_vec());
-        let started_as = record.name().map(String::into_bytes).or_else(program);
-        self.name.clone().unwrap_or_else(|| ProfileName::of(started_as.as_deref()))
+    /// The name of the profiles for `needs`.
+    fn profile_name(&self, needs: &infer::Needs<'_>) -> ProfileName {
+        self.name.clone().unwrap_or_else(|| ProfileName::of(needs.origin.name.as_deref()))
     }
 
-    fn render(&self, format: &Format, record: &Record, name: &ProfileName, to: &Destination) -> Result<()> {
-        let needs = self.needs(record);
-        io::write(to, |out| Ok(format.render(needs, &self.options, name, &self.templates, out)?))
+    fn render(&self, format: &Format, needs: &infer::Needs<'_>, to: impl Write) -> Result<()> {
+        Ok(format.render(needs, &self.options, &self.profile_name(needs), &self.templates, to)?)
     }
 }
 

@@ -42,14 +42,15 @@ pub(super) fn run(args: &RenderArgs) -> Result<Exit> {
         (None, _) => Path::new("."),
     };
     let record = io::read_record(&args.record)?;
+    let needs = outputs.needs(&record);
     if folder == Path::new("-") {
-        outputs.print(&record)?;
+        outputs.print(&needs)?;
     } else {
-        for file in outputs.write(&record, folder)? {
+        for file in outputs.write(&needs, folder)? {
             log::info!("wrote {}", file.display());
         }
     }
-    if let Err(finding) = run::judge(&outputs, &record, args.strict) {
+    if let Err(finding) = run::judge(&outputs, &needs, args.strict) {
         log::warn!("{finding:#}");
         return Ok(Exit::FOUND);
     }

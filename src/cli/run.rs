@@ -22,7 +22,8 @@ use super::{io, summary};
 use crate::capture::ptrace::Ptrace;
 use crate::capture::{Backend, CaptureError, Workload};
 use crate::event::Ended;
-use crate::record::{Record, Run};
+use crate::infer::Needs;
+use crate::record::Run;
 
 /// Arguments of a run.
 #[derive(Debug, clap::Args)]
@@ -109,11 +110,13 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
 
     let (learned, saved) = session.finish(&finished);
     let record = &learned.record;
-    let written = saved.and_then(|()| outputs.write(record, &folder.path));
+    let needs = outputs.needs(record);
+    let written = saved.and_then(|()| outputs.write(&needs, &folder.path));
     let written = written.map_err(failed)?;
     if !args.quiet {
         summary::print(&summary::Told {
             learned: &learned,
+            needs: &needs,
             outputs: &outputs,
             before,
             finished: &finished,
@@ -121,7 +124,7 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
             written: &written,
         });
     }
-    judge(&outputs, record, args.strict).map_err(failed)?;
+    judge(&outputs, &needs, args.strict).map_err(failed)?;
     Ok(match finished.root {
         // A limit did what it was asked for.
         Some(Ended::Killed(libc::SIGTERM | libc::SIGKILL)) if learned.stopped => Exit::SUCCESS,
@@ -134,16 +137,15 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
 /// # Errors
 /// For calls of high risk that are not justified (`--fail-on`), and when `strict` for what was not seen and what was seen
 /// beyond `--within`.
-pub(super) fn judge(outputs: &Outputs, record: &Record, strict: bool) -> anyhow::Result<()> {
-    let needs = outputs.needs(record);
-    let findings = outputs.findings(&needs);
+pub(super) fn judge(outputs: &Outputs, needs: &Needs<'_>, strict: bool) -> anyhow::Result<()> {
+    let findings = outputs.findings(needs);
     for note in &findings.notes {
         log::warn!("{note}");
     }
     for line in &findings.risky {
         log::warn!("not justified: {line}");
     }
-    let beyond = outputs.seccomp(&needs).map(|seccomp| seccomp.beyond).unwrap_or_default();
+    let beyond = outputs.seccomp(needs).map(|seccomp| seccomp.beyond).unwrap_or_default();
     for line in &beyond {
         log::warn!("beyond --within: {line}");
     }
@@ -151,7 +153,7 @@ pub(super) fn judge(outputs: &Outputs, record: &Record, strict: bool) -> anyhow:
     if count > 0 {
         bail!("{} of high risk not justified, and --fail-on was given", summary::plural(count, "call is", "calls are"));
     }
-    if strict && !record.gaps.is_empty() {
+    if strict && !needs.origin.gaps.is_empty() {
         bail!("not everything was seen (see the gaps in learned.json), and --strict was given");
     }
     if strict && !beyond.is_empty() {

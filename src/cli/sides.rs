@@ -12,7 +12,6 @@ use super::apparmor::included_files;
 use super::folder::RECORD;
 use crate::diff::{Side, compare};
 use crate::infer::Needs;
-use crate::path::AbsPath;
 use crate::policy;
 use crate::policy::apparmor::text::{self, Document};
 use crate::policy::caps::Caps;
@@ -187,8 +186,8 @@ impl Policy {
 /// The AppArmor profile of needs, as `learn render` writes it.
 fn rendered(needs: &Needs<'_>) -> Result<String> {
     let format = Format::named("apparmor").context("AppArmor is no format")?;
-    let name = ProfileName::of(needs.origin.program.map(AbsPath::file_name));
+    let name = ProfileName::of(needs.origin.name.as_deref());
     let (templates, mut text) = (Templates::new(BTreeMap::new())?, Vec::new());
-    format.render(needs.clone(), &policy::Options::default(), &name, &templates, &mut text)?;
+    format.render(needs, &policy::Options::default(), &name, &templates, &mut text)?;
     Ok(String::from_utf8(text)?)
 }

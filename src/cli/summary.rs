@@ -7,15 +7,16 @@ use super::io::visible;
 use super::outputs::Outputs;
 use super::session::{Learned, status_of};
 use crate::event::Finished;
-use crate::infer::{self, risk};
+use crate::infer::{Needs, risk};
 use crate::record::Counts;
 
 /// How many lines each list may have.
 const LINES: usize = 6;
 
 /// What there is to tell.
-pub(super) struct Told<'a> {
+pub(super) struct Told<'a, 'r> {
     pub(super) learned: &'a Learned,
+    pub(super) needs: &'a Needs<'r>,
     pub(super) outputs: &'a Outputs,
     /// What was known before this run.
     pub(super) before: Counts,
@@ -26,11 +27,11 @@ pub(super) struct Told<'a> {
 
 /// Prints the summary on standard error.
 #[expect(clippy::print_stderr, reason = "standard error is for talk")]
-pub(super) fn print(told: &Told<'_>) {
+pub(super) fn print(told: &Told<'_, '_>) {
     eprint!("{}", text(told));
 }
 
-fn text(told: &Told<'_>) -> String {
+fn text(told: &Told<'_, '_>) -> String {
     let mut lines = vec![String::new(), headline(told)];
     let mut section = |title: &str, items: Vec<String>| {
         let more = items.len().saturating_sub(LINES);
@@ -38,14 +39,14 @@ fn text(told: &Told<'_>) -> String {
         let titles = std::iter::once(title).chain(std::iter::repeat(""));
         lines.extend(titles.zip(shown).map(|(title, item)| format!("  {title:<9} {}", visible(&item))));
     };
-    let needs = infer::infer(&told.learned.record, &infer::Options::default());
+    let needs = told.needs;
     let granted: Vec<_> = needs.capabilities.iter().filter(|need| need.standing.granted()).collect();
     section("learned", learned(told, granted.len()));
     let names: Vec<_> = granted.iter().map(|need| need.capability.name()).collect();
     section("needs", if names.is_empty() { Vec::new() } else { vec![names.join(" ")] });
-    let risks = risk::risks(&needs);
+    let risks = risk::risks(needs);
     section("risky", risks.into_iter().map(|risk| format!("{}: {}", risk.what, risk.why)).collect());
-    if let Some(seccomp) = told.outputs.seccomp(&needs) {
+    if let Some(seccomp) = told.outputs.seccomp(needs) {
         section("beyond", seccomp.beyond);
         section("left out", seccomp.denied);
         section("arguments", seccomp.held);
@@ -65,7 +66,7 @@ fn text(told: &Told<'_>) -> String {
     })
 }
 
-fn headline(told: &Told<'_>) -> String {
+fn headline(told: &Told<'_, '_>) -> String {
     let name = told.learned.record.name().unwrap_or_default();
     let Finished { root, elapsed, peak_processes, peak_threads, .. } = told.finished;
     let end = match root.and_then(status_of) {
@@ -91,7 +92,7 @@ pub(super) fn plural(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-fn learned(told: &Told<'_>, capabilities: usize) -> Vec<String> {
+fn learned(told: &Told<'_, '_>, capabilities: usize) -> Vec<String> {
     let runs = told.learned.record.runs.len();
     let (now, before) = (told.learned.record.counts(), told.before);
     let capabilities = plural(capabilities, "capability", "capabilities");
@@ -122,14 +123,14 @@ fn learned(told: &Told<'_>, capabilities: usize) -> Vec<String> {
     lines
 }
 
-fn written(told: &Told<'_>) -> String {
+fn written(told: &Told<'_, '_>) -> String {
     let names = told.written.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy());
     let names: Vec<_> = std::iter::once(super::folder::RECORD.into()).chain(names).collect();
     format!("{}/: {}", told.folder.display(), names.join(", "))
 }
 
 /// Commands that use what was written.
-fn next_commands(told: &Told<'_>, capabilities: &[&str]) -> Vec<String> {
+fn next_commands(told: &Told<'_, '_>, capabilities: &[&str]) -> Vec<String> {
     let path_of = |ending: &str| told.written.iter().find(|path| path.to_string_lossy().ends_with(ending));
     let mut commands = Vec::new();
     if let Some(seccomp) = path_of("seccomp.json") {

@@ -109,6 +109,8 @@ pub struct Share<'r> {
 pub struct Origin<'r> {
     /// The workload's program.
     pub program: Option<&'r AbsPath>,
+    /// What the workload is called: as it was started the first time, otherwise by its program.
+    pub name: Option<Vec<u8>>,
     /// How many runs.
     pub runs: usize,
     /// When the first run began and the last one was last seen, Unix time in milliseconds.
@@ -202,8 +204,10 @@ fn of_subjects<'r>(
 fn origin(record: &Record) -> Origin<'_> {
     let first = record.runs.values().map(|run| run.started_ms).min();
     let last = record.runs.values().map(|run| run.started_ms.saturating_add(run.elapsed_ms)).max();
+    let program = || record.program.as_ref().map(|program| program.file_name().to_vec());
     Origin {
         program: record.program.as_ref(),
+        name: record.name().map(String::into_bytes).or_else(program),
         runs: record.runs.len(),
         span_ms: first.zip(last),
         kernels: record.runs.values().map(|run| (run.kernel.as_str(), run.machine.as_str())).collect(),

@@ -47,24 +47,21 @@ struct Section {
 }
 
 /// What `apparmor.hbs` sees.
-pub(super) fn view(needs: Needs<'_>, name: &ProfileName, options: &Options) -> serde_json::Result<Value> {
-    let policy = AppArmor::new(&needs, options);
+pub(super) fn view(needs: &Needs<'_>, name: &ProfileName, options: &Options) -> serde_json::Result<Value> {
+    let policy = AppArmor::new(needs, options);
     let names = Names { main: name, exec: policy.exec, abi: options.abi, of_main: true };
     let mut view = serde_json::to_value(AppArmorView {
-        origin: header(&needs, &policy, Escaped::line, &[]),
+        origin: header(needs, &policy, Escaped::line, &[]),
         abi: Escaped::fixed(options.abi.name()),
         alone: policy.includes.is_empty() && policy.programs.iter().all(|(_, program)| program.includes.is_empty()),
     })?;
     let nested = policy.exec == Exec::Child;
-    let of_programs = policy.programs.iter().map(|(_, program)| evidence(&needs, program.program.as_ref()));
-    let (of_main, of_programs) = (evidence(&needs, None), of_programs.collect::<Vec<_>>());
-    drop(needs);
-    let main = profile(&names, &policy, Escaped::word(name.as_str()), INDENT, &of_main);
+    let main = profile(&names, &policy, Escaped::word(name.as_str()), INDENT, &evidence(needs, None));
     let names = Names { of_main: false, ..names };
-    let others = policy.programs.iter().zip(of_programs).map(|((short, program), evidence)| {
+    let others = policy.programs.iter().map(|(short, program)| {
         let (name, indent) =
             if nested { (Escaped::word(short), NESTED) } else { (Escaped::word(&names.program(short)), INDENT) };
-        profile(&names, program, name, indent, &evidence)
+        profile(&names, program, name, indent, &evidence(needs, program.program.as_ref()))
     });
     let others: Value = others.collect();
     if let Some(fields) = view.as_object_mut() {

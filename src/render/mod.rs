@@ -50,7 +50,7 @@ pub struct Format {
     /// Its typed rules.
     policy: fn(&Needs<'_>, &Options) -> Box<dyn Policy>,
     /// What its template sees.
-    view: fn(Needs<'_>, &ProfileName, &Options) -> Result<Value, RenderError>,
+    view: fn(&Needs<'_>, &ProfileName, &Options) -> Result<Value, RenderError>,
     /// Whether the text must be JSON; it is read back before it is handed out.
     json: bool,
     /// Whether it is written only when it is asked for by name.
@@ -71,7 +71,7 @@ pub const FORMATS: &[Format] = &[
         template: "seccomp.json.hbs",
         text: include_str!("../../templates/seccomp.json.hbs"),
         policy: |needs, options| Box::new(Derived::new(needs, &options.seccomp).profile),
-        view: |needs, _, options| Ok(serde_json::to_value(seccomp::SeccompView::new(&needs, &options.seccomp)?)?),
+        view: |needs, _, options| Ok(serde_json::to_value(seccomp::SeccompView::new(needs, &options.seccomp)?)?),
         json: true,
         asked: false,
         program: None,
@@ -95,7 +95,7 @@ pub const FORMATS: &[Format] = &[
         template: "caps.txt.hbs",
         text: include_str!("../../templates/caps.txt.hbs"),
         policy: |needs, _| Box::new(Caps::new(needs)),
-        view: |needs, name, _| Ok(serde_json::to_value(caps::CapsView::text(&needs, name))?),
+        view: |needs, name, _| Ok(serde_json::to_value(caps::CapsView::text(needs, name))?),
         json: false,
         asked: false,
         program: None,
@@ -107,7 +107,7 @@ pub const FORMATS: &[Format] = &[
         template: "caps.json.hbs",
         text: include_str!("../../templates/caps.json.hbs"),
         policy: |needs, _| Box::new(Caps::new(needs)),
-        view: |needs, name, _| Ok(serde_json::to_value(caps::CapsView::json(&needs, name))?),
+        view: |needs, name, _| Ok(serde_json::to_value(caps::CapsView::json(needs, name))?),
         json: true,
         asked: false,
         program: None,
@@ -134,7 +134,7 @@ pub const FORMATS: &[Format] = &[
         template: "seccomp.pfc.hbs",
         text: include_str!("../../templates/seccomp.pfc.hbs"),
         policy: |needs, options| Box::new(Derived::new(needs, &options.seccomp).profile),
-        view: |needs, _, options| Ok(serde_json::to_value(seccomp::PseudoView::new(&needs, &options.seccomp)?)?),
+        view: |needs, _, options| Ok(serde_json::to_value(seccomp::PseudoView::new(needs, &options.seccomp)?)?),
         json: false,
         asked: true,
         program: None,
@@ -217,14 +217,13 @@ impl Format {
         (self.policy)(needs, options)
     }
 
-    /// Writes the profile for `needs`, which are used up: a million files are held once at a time. Equal needs and options
-    /// give equal bytes.
+    /// Writes the profile for `needs`. Equal needs and options give equal bytes.
     ///
     /// # Errors
     /// See [`RenderError`]. With an error some of the text may have been written to `to`, except in JSON.
     pub fn render(
         &self,
-        needs: Needs<'_>,
+        needs: &Needs<'_>,
         options: &Options,
         profile: &ProfileName,
         templates: &Templates,
@@ -232,7 +231,7 @@ impl Format {
     ) -> Result<(), RenderError> {
         let not_json = |reason| RenderError::NotJson { template: self.template.to_owned(), reason };
         if let Some(program) = self.program {
-            return to.write_all(&program(&needs, options)?).map_err(RenderError::Io);
+            return to.write_all(&program(needs, options)?).map_err(RenderError::Io);
         }
         let view = (self.view)(needs, profile, options)?;
         if !self.json {

@@ -19,12 +19,12 @@ use crate::strategies::record;
 use crate::tool::{Ended, learn, samples};
 
 /// Everything that is rendered of needs.
-fn outputs<'r>(needs: &dyn Fn() -> Needs<'r>, options: &policy::Options) -> Vec<Output> {
+fn outputs(needs: &Needs<'_>, options: &policy::Options) -> Vec<Output> {
     let templates = Templates::new(BTreeMap::new()).unwrap();
     let name = ProfileName::of(Some(b"workload"));
     let render = |format: &learn::render::Format| {
         let mut text = Vec::new();
-        format.render(needs(), options, &name, &templates, &mut text).unwrap();
+        format.render(needs, options, &name, &templates, &mut text).unwrap();
         Output { file: format.file_name(&name), text: String::from_utf8(text).unwrap() }
     };
     // A compiled program has no lines.
@@ -54,9 +54,9 @@ fn rules(output: &Output) -> Vec<&str> {
 const UNSEEN: &[&str] = &["nobody sent these", "of the set", "it is refused", "an abstraction", "it refuses"];
 
 /// Fails unless each line of each profile is explained, and each rule by who showed it.
-fn every_line_is_explained<'r>(record: &'r Record, needs: &dyn Fn() -> Needs<'r>, options: &policy::Options) -> usize {
-    let (outputs, needs) = (outputs(needs, options), needs());
-    let book = Book::new(record, &needs, &outputs);
+fn every_line_is_explained<'r>(record: &'r Record, needs: &Needs<'r>, options: &policy::Options) -> usize {
+    let outputs = outputs(needs, options);
+    let book = Book::new(record, needs, &outputs);
     let mut explained = 0;
     for output in &outputs {
         let rules = rules(output);
@@ -85,7 +85,7 @@ pub fn every_line_of_every_profile_is_explained(record: &Record) -> usize {
     for (globs, comments) in Globs::NAMES.iter().flat_map(|(globs, ..)| [(*globs, false), (*globs, true)]) {
         let mut options = Options::default();
         (options.globs, options.comments) = (globs, comments);
-        let explained = every_line_is_explained(record, &|| infer(record, &options), &policy::Options::default());
+        let explained = every_line_is_explained(record, &infer(record, &options), &policy::Options::default());
         fewest = fewest.min(explained);
     }
     // A compiled program has no lines.
@@ -94,11 +94,11 @@ pub fn every_line_of_every_profile_is_explained(record: &Record) -> usize {
     for setting in targets.map(|target| (target, Refusal::Eperm)).chain(refusals) {
         let mut options = policy::Options::default();
         (options.seccomp.target, options.seccomp.refusal) = setting;
-        every_line_is_explained(record, &|| infer(record, &Options::default()), &options);
+        every_line_is_explained(record, &infer(record, &Options::default()), &options);
     }
     for apparmor in apparmor_options() {
         let options = policy::Options { apparmor, ..policy::Options::default() };
-        let needs = || infer(record, &Options { shares: true, comments: true, ..Options::default() });
+        let needs = infer(record, &Options { shares: true, comments: true, ..Options::default() });
         every_line_is_explained(record, &needs, &options);
     }
     fewest
@@ -130,13 +130,13 @@ proptest! {
 
     #[test]
     fn every_line_of_any_record_is_explained(record in record()) {
-        every_line_is_explained(&record, &|| infer(&record, &Options::default()), &policy::Options::default());
+        every_line_is_explained(&record, &infer(&record, &Options::default()), &policy::Options::default());
     }
 
     #[test]
     fn any_item_is_answered(record in record(), item in "[ -~\\n\u{1b}\u{202e}é]{0,24}") {
-        let needs = || infer(&record, &Options::default());
-        let (outputs, needs) = (outputs(&needs, &policy::Options::default()), needs());
+        let needs = infer(&record, &Options::default());
+        let outputs = outputs(&needs, &policy::Options::default());
         let answer = Book::new(&record, &needs, &outputs).explain(&item);
         let text = learn::explain::show::text(&answer);
         prop_assert!(text.ends_with('\n') && !text.chars().any(|c| c.is_control() && c != '\n'), "{:?}", text);
@@ -273,8 +273,8 @@ fn a_pattern_tells_the_paths_that_it_stands_for() {
         let moment = Moment { run: RunId(1), at_ms: number, by };
         record.absorb(&subject, fact, learn::event::Outcome::Returned(3), moment);
     }
-    let needs = || infer(&record, &Options::default());
-    let (outputs, needs) = (outputs(&needs, &policy::Options::default()), needs());
+    let needs = infer(&record, &Options::default());
+    let outputs = outputs(&needs, &policy::Options::default());
     let book = Book::new(&record, &needs, &outputs);
     let text = learn::explain::show::text(&book.explain("owner @{PROC}/@{pid}/stat r,"));
     assert_snapshot!(text, @r#"
@@ -302,7 +302,7 @@ fn comments_are_in_every_profile() {
     let record = file::read(fs::File::open(samples()[0].join("learned.json")).unwrap()).unwrap();
     let texts = |comments| {
         let outputs =
-            outputs(&|| infer(&record, &Options { comments, ..Options::default() }), &policy::Options::default());
+            outputs(&infer(&record, &Options { comments, ..Options::default() }), &policy::Options::default());
         outputs.into_iter().map(|output| output.text).collect::<Vec<_>>()
     };
     let by = "by /usr/sbin/nginx, 2025-11-23T22:00:00Z to 2025-11-23T22:01:00Z, in 1 run";

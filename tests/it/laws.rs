@@ -37,7 +37,7 @@ fn rendered_as(format: &Format, record: &Record, options: &policy::Options) -> S
     let mut text = Vec::new();
     let name = ProfileName::of(record.program.as_ref().map(AbsPath::file_name));
     let needs = infer(record, &Options::default());
-    format.render(needs, options, &name, &TEMPLATES, &mut text).unwrap();
+    format.render(&needs, options, &name, &TEMPLATES, &mut text).unwrap();
     String::from_utf8(text).unwrap()
 }
 

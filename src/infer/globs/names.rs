@@ -186,12 +186,11 @@ fn tail(name: &[u8], at: usize, rest: &[u8]) -> Option<Looks> {
     let separated = name.get(..at).and_then(<[u8]>::last).is_some_and(|byte| !byte.is_ascii_alphanumeric());
     let mkstemp = RANDOM_LENGTHS.contains(&rest.len()) && rest.iter().all(u8::is_ascii_alphanumeric);
     let python = rest.len() == 8 && rest.iter().all(|byte| is_python(*byte));
-    let mut words = rest.split(|byte| *byte == b'_').filter(|word| !word.is_empty());
-    match words.all(is_word) {
-        _ if !separated || !(mkstemp || python) => None,
-        true => (at > 1).then_some(Looks::Ending),
-        false => Some(Looks::Tail),
+    if !separated || !(mkstemp || python) {
+        return None;
     }
+    let mut words = rest.split(|byte| *byte == b'_').filter(|word| !word.is_empty());
+    if words.all(is_word) { (at > 1).then_some(Looks::Ending) } else { Some(Looks::Tail) }
 }
 
 /// Whether a text may be a word of a language: letters of one case, or with a capital, in which vowels and

@@ -45,7 +45,7 @@ pub fn rendered(record: &Record, options: &Options) -> String {
     let name = ProfileName::of(record.program.as_ref().map(AbsPath::file_name));
     let templates = Templates::new(BTreeMap::new()).unwrap();
     let options = policy::Options { apparmor: options.clone(), ..policy::Options::exact() };
-    format.render(infer(record, &SHARES), &options, &name, &templates, &mut text).unwrap();
+    format.render(&infer(record, &SHARES), &options, &name, &templates, &mut text).unwrap();
     String::from_utf8(text).unwrap()
 }
 
