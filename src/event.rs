@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::abi::Abi;
 use crate::path::AbsPath;
 
@@ -118,6 +120,36 @@ pub struct KnownCalls {
     pub calls: BTreeMap<u32, Known>,
     /// Calls that must be shown, but whose end mostly needs not be ([`Interest::leave`]), unless one of these bits is set.
     pub foreseen: BTreeMap<u32, Unless>,
+    /// Calls that teach nothing of an open file that they name by an empty path.
+    pub nameless: BTreeMap<u32, Nameless>,
+    /// Where such calls are known to have an empty path.
+    pub empty_paths: BTreeSet<EmptyPath>,
+}
+
+/// Where a call that may name an open file (`AT_EMPTY_PATH`) has what; indices of arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nameless {
+    /// The descriptor.
+    pub dirfd: u8,
+    /// The path.
+    pub path: u8,
+    /// The `AT_*` flags.
+    pub flags: u8,
+}
+
+/// A constant empty path and the instruction of the same program or library that makes a call with it, as glibc's
+/// `fstat(3)` does. Wherever the kernel loads that file, both are as far from each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmptyPath {
+    /// Number of the call in [`Abi::native`].
+    pub number: u32,
+    /// Its `AT_*` flags.
+    pub flags: u32,
+    /// From the path to the end of the instruction, in bytes.
+    pub distance: i32,
+    /// Where in its page the instruction ends, in bytes.
+    pub offset: u16,
 }
 
 /// Bits of an argument's low half.
@@ -219,6 +251,11 @@ pub trait Sink {
 
     /// Something was not seen.
     fn lost(&mut self, loss: Loss);
+
+    /// Calls were found to have an empty path here. Only for a sink that tells later what is known.
+    fn empty_path(&mut self, found: EmptyPath) {
+        let _ = found;
+    }
 
     /// What needs not be shown any more, by any task.
     fn known(&self) -> KnownCalls;

@@ -2,6 +2,7 @@
 //!
 //! Prepares everything that can go wrong before the workload starts, then wires capture to decode to record.
 
+use std::collections::BTreeSet;
 use std::ffi::{CString, OsString};
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -169,6 +170,7 @@ pub(super) fn this_run(workload: &Workload) -> Run {
         system.as_ref().map(|system| pick(system).to_string_lossy().into_owned()).unwrap_or_default()
     };
     Run {
+        empty_paths: BTreeSet::new(),
         elapsed_ms: 0,
         complete: false,
         started_ms: unix_ms(),

@@ -1,5 +1,6 @@
 //! A run in progress: what was learned so far, when it is saved, when it is to end.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,7 +13,8 @@ use crate::abi::{Abi, Syscall};
 use crate::capture::ptrace::DEFAULT_THRESHOLD;
 use crate::decode::{Decoder, Recorder};
 use crate::event::{
-    Call, Census, Directive, Ended, Finished, Interest, KnownCalls, Loss, Origin, Outcome, Sink, TaskView, Tid,
+    Call, Census, Directive, EmptyPath, Ended, Finished, Interest, KnownCalls, Loss, Origin, Outcome, Sink, TaskView,
+    Tid,
 };
 use crate::fact::{Fact, Gap};
 use crate::infer;
@@ -143,6 +145,11 @@ impl Session {
         let mut known = calls(&self.decoder.recorder().record);
         known.extend(other.map(calls).unwrap_or_default());
         self.decoder.take_for_known(known.iter());
+        let own = self.decoder.recorder().record.runs.values();
+        let runs = own.chain(other.into_iter().flat_map(|other| other.runs.values()));
+        let like = runs.filter(|run| run.machine == self.run.machine);
+        let empty_paths: BTreeSet<_> = like.flat_map(|run| &run.empty_paths).copied().collect();
+        self.decoder.take_empty_paths(empty_paths.iter());
         if known.is_empty() { threshold.unwrap_or(DEFAULT_THRESHOLD) } else { 0 }
     }
 
@@ -247,6 +254,11 @@ impl Sink for Session {
 
     fn lost(&mut self, loss: Loss) {
         self.decoder.lost(loss);
+    }
+
+    fn empty_path(&mut self, found: EmptyPath) {
+        self.run.empty_paths.insert(found);
+        self.decoder.empty_path(found);
     }
 
     fn known(&self) -> KnownCalls {

@@ -12,7 +12,8 @@ use crate::capture::ptrace::Ptrace;
 use crate::capture::{Backend, CaptureError, Workload};
 use crate::decode::{Decoder, Recorder};
 use crate::event::{
-    Call, Census, Directive, Ended, Fate, Finished, Interest, KnownCalls, Loss, Origin, Outcome, Sink, TaskView, Tid,
+    Call, Census, Directive, EmptyPath, Ended, Fate, Finished, Interest, KnownCalls, Loss, Origin, Outcome, Sink,
+    TaskView, Tid,
 };
 use crate::fact::{Fact, Gap};
 use crate::path::AbsPath;
@@ -203,6 +204,10 @@ impl<S: Sink> Sink for Bounded<S> {
 
     fn lost(&mut self, loss: Loss) {
         self.sink.lost(loss);
+    }
+
+    fn empty_path(&mut self, found: EmptyPath) {
+        self.sink.empty_path(found);
     }
 
     fn known(&self) -> KnownCalls {

@@ -48,7 +48,9 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::abi::{Abi, Syscall};
-use crate::event::{Call, Census, Directive, Ended, Interest, KnownCalls, Loss, Origin, Outcome, Sink, TaskView, Tid};
+use crate::event::{
+    Call, Census, Directive, EmptyPath, Ended, Interest, KnownCalls, Loss, Origin, Outcome, Sink, TaskView, Tid,
+};
 use crate::fact::{Arguments, Fact, Gap, GapKind};
 use crate::path::AbsPath;
 use crate::record::{Caller, Invocation};
@@ -169,6 +171,11 @@ impl<R: Recorder> Decoder<R> {
                 _ => {}
             }
         }
+    }
+
+    /// Takes places of an earlier run at which calls have an empty path for known.
+    pub fn take_empty_paths<'a>(&mut self, known: impl Iterator<Item = &'a EmptyPath>) {
+        known.for_each(|known| self.told.quiet.empty_path(*known));
     }
 
     /// Hands the counts of calls to the recorder; to be called before it is saved.
@@ -373,6 +380,10 @@ impl<R: Recorder> Sink for Decoder<R> {
 
     fn lost(&mut self, loss: Loss) {
         self.told.recorder.gap(gap_of(loss));
+    }
+
+    fn empty_path(&mut self, found: EmptyPath) {
+        self.told.quiet.empty_path(found);
     }
 
     fn known(&self) -> KnownCalls {

@@ -9,7 +9,7 @@ use super::read;
 use super::scene::{At, Decode, Kept, Name, Scene, Values, named, value};
 use super::special;
 use crate::abi::Abi;
-use crate::event::{Base, Credentials, Outcome, Resolved, Unless};
+use crate::event::{Base, Credentials, Nameless, Outcome, Resolved, Unless};
 use crate::fact::{Access, Capability, Operation};
 
 /// `__O_TMPFILE`, which needs no `O_DIRECTORY` beside it to be told apart.
@@ -247,6 +247,10 @@ impl Decode for Use {
 
     fn foreseeable(&self) -> Option<Unless> {
         (self.access == Access::STAT && self.need == 0).then(Unless::default)
+    }
+
+    fn nameless(&self) -> Option<Nameless> {
+        self.at.nameless().filter(|_| self.access == Access::STAT)
     }
 }
 

@@ -9,12 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::scene::Values;
 use super::table::Row;
 use crate::abi::Abi;
-use crate::event::{Known, KnownCalls};
+use crate::event::{EmptyPath, Known, KnownCalls};
 
 /// Calls of the native ABI that were made, with their scalar arguments where they have such, by any executable.
 #[derive(Debug, Default)]
 pub(super) struct Quiet {
     calls: BTreeMap<u32, BTreeSet<Values>>,
+    empty_paths: BTreeSet<EmptyPath>,
 }
 
 impl Quiet {
@@ -32,11 +33,26 @@ impl Quiet {
         }
     }
 
+    /// Calls have an empty path here.
+    pub(super) fn empty_path(&mut self, found: EmptyPath) {
+        self.empty_paths.insert(found);
+    }
+
     /// What needs not be shown.
     pub(super) fn known(&self) -> KnownCalls {
         let rows = self.calls.iter().map(|(&number, seen)| (number, super::table::row(Abi::native(), number), seen));
         let quiet = rows.filter_map(|(number, row, seen)| quiet(row, seen).map(|known| (number, known)));
-        KnownCalls { calls: quiet.collect(), foreseen: super::table::foreseeable(Abi::native()) }
+        KnownCalls {
+            calls: quiet.collect(),
+            foreseen: super::table::foreseeable(Abi::native()),
+            nameless: super::table::nameless(Abi::native()),
+            empty_paths: self
+                .empty_paths
+                .iter()
+                .filter(|found| self.calls.contains_key(&found.number))
+                .copied()
+                .collect(),
+        }
     }
 }
 

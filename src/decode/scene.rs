@@ -8,7 +8,7 @@ use super::read::{self, Memory};
 use super::standing::Standing;
 use super::workload::Workload;
 use crate::abi::{Abi, Syscall};
-use crate::event::{Base, Credentials, Descriptor, Inode, Outcome, Resolved, Target, TaskView, Tid, Unless};
+use crate::event::{Base, Credentials, Descriptor, Inode, Nameless, Outcome, Resolved, Target, TaskView, Tid, Unless};
 use crate::fact::{Access, Capability, CapabilitySet, Check, Fact, FileFact, Gap, GapKind, Operation};
 use crate::path::AbsPath;
 
@@ -36,6 +36,11 @@ pub(super) trait Decode: Sync {
 
     /// Unless which bits the end of such a call mostly is foreseen ([`Notes::foreseen`]); `None` when it never is.
     fn foreseeable(&self) -> Option<Unless> {
+        None
+    }
+
+    /// Where such a call may name an open file by an empty path, of which nothing follows then.
+    fn nameless(&self) -> Option<Nameless> {
         None
     }
 
@@ -351,6 +356,12 @@ impl At {
     /// Argument `index` has `AT_*` flags.
     pub(super) const fn flags(self, index: usize) -> Self {
         Self { flags: Some(index), ..self }
+    }
+
+    /// Where an open file may be named.
+    pub(super) fn nameless(self) -> Option<Nameless> {
+        let index = |index: Option<usize>| index.and_then(|index| u8::try_from(index).ok());
+        Some(Nameless { dirfd: index(self.dirfd)?, path: index(self.path)?, flags: index(self.flags)? })
     }
 
     /// Whether a last symbolic link is followed.

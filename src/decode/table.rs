@@ -12,7 +12,7 @@ use super::{
     process, schedule,
 };
 use crate::abi::Abi;
-use crate::event::Unless;
+use crate::event::{Nameless, Unless};
 use crate::fact::{Access, Capability, NetworkOperation};
 
 /// How many numbers of each ABI have a row.
@@ -370,9 +370,18 @@ pub(super) fn row(abi: Abi, number: u32) -> &'static Row {
 
 /// The calls of an ABI whose end mostly is foreseen. Never one that stands for others.
 pub(super) fn foreseeable(abi: Abi) -> BTreeMap<u32, Unless> {
+    told_by(abi, |decoder| decoder.foreseeable())
+}
+
+/// The calls of an ABI that teach nothing of an open file. Never one that stands for others.
+pub(super) fn nameless(abi: Abi) -> BTreeMap<u32, Nameless> {
+    told_by(abi, |decoder| decoder.nameless())
+}
+
+fn told_by<T>(abi: Abi, tell: fn(&dyn Decode) -> Option<T>) -> BTreeMap<u32, T> {
     let rows = (0..NUMBERS).map(|number| (number, row(abi, number)));
     let plain = rows.filter(|(_, row)| !row.multiplexed && !row.executes && row.returns);
-    plain.filter_map(|(number, row)| Some((number, row.decoder?.foreseeable()?))).collect()
+    plain.filter_map(|(number, row)| Some((number, tell(row.decoder?)?))).collect()
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub use evidence::{Caller, Callers, Evidence, Failures, Outcomes, RunSet, Usage,
 pub use subject::{ARGUMENTS_LIMIT, FileUse, Invocation, Sighting, Subject, SyscallUse};
 
 use crate::abi::{Abi, Syscall};
-use crate::event::Outcome;
+use crate::event::{EmptyPath, Outcome};
 use crate::fact::{Fact, Gap, GapKind};
 use crate::path::AbsPath;
 
@@ -87,6 +87,9 @@ pub struct Run {
     pub peak_memory_kib: u64,
     /// The version of this program.
     pub version: String,
+    /// Where calls were found to have an empty path: a later run of the same programs and libraries needs not look there.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub empty_paths: BTreeSet<EmptyPath>,
 }
 
 /// When and by whom something was seen.

@@ -1,7 +1,7 @@
 //! Random facts and records, hostile names among them.
 
 use learn::abi::{Abi, Syscall};
-use learn::event::Outcome;
+use learn::event::{EmptyPath, Outcome};
 use learn::fact::{
     Access, Arguments, Capability, CapabilitySet, Check, Endpoint, ExecutionFact, Fact, FileFact, Gap, GapKind,
     IdentityFact, LimitFact, MountFact, MountOperation, NamespaceFact, NamespaceKind, NetworkFact, NetworkOperation,
@@ -230,9 +230,12 @@ fn run() -> impl Strategy<Value = Run> {
             peak_threads: 1,
             peak_memory_kib: 1,
             version: "0.1.0".into(),
+            empty_paths: (!complete).then_some(EMPTY_PATH).into_iter().collect(),
         },
     )
 }
+
+const EMPTY_PATH: EmptyPath = EmptyPath { number: 262, flags: 0x1000, distance: -7, offset: 0x123 };
 
 fn gap() -> impl Strategy<Value = Gap> {
     let kinds = vec![GapKind::IoUring, GapKind::Untraced, GapKind::Limit, GapKind::Inexpressible];

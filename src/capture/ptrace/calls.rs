@@ -21,7 +21,7 @@ use crate::event::{Call, Fate, Interest, Loss, Outcome, Tid};
 
 impl Tracer<'_> {
     pub(super) fn syscall(&mut self, task: &Task, view: View<'_>) {
-        let Ok(SyscallInfo { arch, op }) = sys::syscall_info(view.tid) else { return };
+        let Ok(SyscallInfo { arch, code, op }) = sys::syscall_info(view.tid) else { return };
         match op {
             SyscallOp::Entry { number, args } => {
                 let call = call_of(arch, number, args);
@@ -29,13 +29,16 @@ impl Tracer<'_> {
                 if native && task.thinned == Thinned::No && self.is_hot(task.process) && self.thin(view) {
                     return;
                 }
+                self.note_empty_path(view, call, code);
                 self.entry(task, view, call, arch);
             }
             SyscallOp::Seccomp { number, args, data } if self.confined => {
                 self.denied(view, arch, number, args, data);
             }
             SyscallOp::Seccomp { number, args, data } => {
-                self.filter_stop(task, view, call_of(arch, number, args), arch);
+                let call = call_of(arch, number, args);
+                self.note_empty_path(view, call, code);
+                self.filter_stop(task, view, call, arch);
                 if data != filter::OWN_STOP {
                     let _ = inject::refuse_call(view.tid, libc::ENOSYS); // As the workload's own filter wants it without a tracer.
                 }
@@ -85,11 +88,19 @@ impl Tracer<'_> {
             return Answer::Continue; // It stopped at the entry as well.
         }
         let view = View { tid: asked.tid, process, paths: self.paths };
+        self.note_empty_path(view, Some(call), asked.code);
         if !self.show(view, &call).leave || sys::interrupt(asked.tid).is_err() {
             return Answer::Continue;
         }
         self.set_phase(asked.tid, Phase::Withheld(call));
         Answer::Again
+    }
+
+    /// A further call like this one may need not stop or ask.
+    fn note_empty_path(&mut self, view: View<'_>, call: Option<Call>, code: u64) {
+        if let Some(found) = call.and_then(|call| self.constants.find(view, &call, code)) {
+            self.sink.empty_path(found);
+        }
     }
 
     fn set_phase(&mut self, tid: Tid, phase: Phase) {

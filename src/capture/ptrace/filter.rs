@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::abi::{Abi, X32_BIT};
-use crate::event::{Known, KnownCalls, Unless};
+use crate::event::{EmptyPath, Known, KnownCalls, Nameless, Unless};
 
 /// `SECCOMP_RET_DATA` that marks a stop as one of the learner's own filter.
 pub const OWN_STOP: u32 = 0x6c72;
@@ -26,6 +26,11 @@ const JUMP: u16 = 0x05;
 const JUMP_EQUAL: u16 = 0x15;
 const JUMP_GREATER_EQUAL: u16 = 0x35;
 const JUMP_SET: u16 = 0x45;
+/// Compares with the index register, `X`.
+const JUMP_EQUAL_X: u16 = 0x1d;
+const SUBTRACT_X: u16 = 0x1c;
+/// Copies the accumulator to `X`.
+const TO_X: u16 = 0x07;
 const RETURN: u16 = 0x06;
 
 /// One instruction, as `struct sock_filter` (`linux/filter.h`).
@@ -80,11 +85,20 @@ fn fitted(known: &KnownCalls, asks: bool) -> (usize, Vec<Instruction>) {
 
 fn assemble(known: &KnownCalls, asks: bool, values_limit: usize) -> Vec<Instruction> {
     let foreseen = |number: &u32| known.foreseen.get(number).filter(|_| asks);
-    let numbers: BTreeSet<u32> = known.calls.keys().chain(known.foreseen.keys()).copied().collect();
+    let empty = |number: u32| {
+        let found = known.empty_paths.iter().filter(move |found| found.number == number);
+        let place = known.nameless.get(&number);
+        place.into_iter().flat_map(move |place| found.clone().flat_map(|found| allow_empty(*place, *found)))
+    };
+    let numbers: BTreeSet<u32> =
+        known.calls.keys().chain(known.foreseen.keys()).chain(known.nameless.keys()).copied().collect();
     let leaves: Vec<_> = numbers
         .into_iter()
         .filter(|number| *number < X32_BIT)
-        .filter_map(|number| leaf(known.calls.get(&number), foreseen(&number), values_limit).map(|leaf| (number, leaf)))
+        .filter_map(|number| {
+            let code = leaf(known.calls.get(&number), empty(number), foreseen(&number), values_limit)?;
+            Some((number, code))
+        })
         .collect();
     let mut program = vec![
         Instruction::new(LOAD_WORD, 4),
@@ -125,17 +139,23 @@ fn search(leaves: &[(u32, Vec<Instruction>)]) -> Vec<Instruction> {
 }
 
 /// What follows once the number is right; `None` when the call must always stop.
-fn leaf(call: Option<&Known>, foreseen: Option<&Unless>, values_limit: usize) -> Option<Vec<Instruction>> {
+fn leaf(
+    call: Option<&Known>,
+    empty_paths: impl Iterator<Item = Instruction>,
+    foreseen: Option<&Unless>,
+    values_limit: usize,
+) -> Option<Vec<Instruction>> {
     let mut code = match call {
         Some(Known::Always) => return Some(vec![Instruction::new(RETURN, RET_ALLOW)]),
         Some(Known::Values { registers, seen }) if seen.len() <= values_limit => allow(registers, seen)?,
         _ => Vec::new(),
     };
+    code.extend(empty_paths);
     match foreseen {
         None if code.is_empty() => return None,
         None => {}
         Some(&Unless { argument, bits }) => code.extend([
-            Instruction::new(LOAD_WORD, 16 + 8 * u32::from(argument)),
+            Instruction::new(LOAD_WORD, low_of(argument)),
             Instruction::branch(JUMP_SET, bits, 1, 0),
             Instruction::new(RETURN, RET_ASK),
         ]),
@@ -150,9 +170,9 @@ fn allow(registers: &[(u8, u64)], seen: &BTreeSet<Vec<u64>>) -> Option<Vec<Instr
     for values in seen {
         let mut compares = Vec::new();
         for (&(index, mask), &value) in registers.iter().zip(values) {
-            compares.extend(compare(16 + 8 * u32::from(index), low(mask), low(value)));
+            compares.extend(compare(low_of(index), low(mask), low(value)));
             if high(mask) != 0 {
-                compares.extend(compare(20 + 8 * u32::from(index), high(mask), high(value)));
+                compares.extend(compare(high_of(index), high(mask), high(value)));
             }
         }
         compares.push(Instruction::new(RETURN, RET_ALLOW));
@@ -166,6 +186,44 @@ fn allow(registers: &[(u8, u64)], seen: &BTreeSet<Vec<u64>>) -> Option<Vec<Instr
         code.extend(compares);
     }
     Some(code)
+}
+
+/// Lets a call of an open file pass whose path is empty, as the place tells; others go on behind it.
+fn allow_empty(place: Nameless, empty: EmptyPath) -> [Instruction; 17] {
+    let load = |offset| Instruction::new(LOAD_WORD, offset);
+    // The first of the two jumps over the rest when it is taken, or not taken.
+    let or_skip = |code, operand, rest| Instruction::branch(code, operand, 0, rest);
+    [
+        load(low_of(place.dirfd)),
+        Instruction::branch(JUMP_SET, 1 << 31, 15, 0),
+        load(low_of(place.flags)),
+        or_skip(JUMP_EQUAL, empty.flags, 13),
+        load(high_of(place.path)),
+        Instruction::new(TO_X, 0),
+        load(CODE + 4),
+        or_skip(JUMP_EQUAL_X, 0, 9),
+        load(low_of(place.path)),
+        Instruction::new(TO_X, 0),
+        load(CODE),
+        Instruction::new(SUBTRACT_X, 0),
+        or_skip(JUMP_EQUAL, empty.distance.cast_unsigned(), 4),
+        load(CODE),
+        Instruction::new(AND, 0xfff),
+        or_skip(JUMP_EQUAL, empty.offset.into(), 1),
+        Instruction::new(RETURN, RET_ALLOW),
+    ]
+}
+
+/// `instruction_pointer` of `struct seccomp_data`.
+const CODE: u32 = 8;
+
+/// Where `struct seccomp_data` has the low half of an argument.
+const fn low_of(argument: u8) -> u32 {
+    16 + 8 * argument as u32
+}
+
+const fn high_of(argument: u8) -> u32 {
+    low_of(argument) + 4
 }
 
 fn compare(offset: u32, mask: u32, value: u32) -> Vec<Instruction> {
@@ -194,17 +252,19 @@ mod tests {
     use crate::capture::ptrace::sys::kernel_accepts;
 
     /// Runs the program on a call as the kernel does (`Documentation/networking/filter.rst`); every path must return.
-    fn run(program: &[Instruction], arch: u32, number: u32, args: [u64; 6]) -> u32 {
+    fn run(program: &[Instruction], arch: u32, number: u32, code: u64, args: [u64; 6]) -> u32 {
         let word = |offset: u32| match offset {
             0 => number,
             4 => arch,
+            8 => low(code),
+            12 => high(code),
             16..64 => {
                 let register = args[(offset as usize - 16) / 8];
                 if offset.is_multiple_of(8) { low(register) } else { high(register) }
             }
             _ => panic!("loads from {offset}"),
         };
-        let (mut at, mut accumulator) = (0, 0);
+        let (mut at, mut accumulator, mut index) = (0, 0, 0);
         loop {
             let instruction = program[at];
             let operand = instruction.operand;
@@ -218,8 +278,17 @@ mod tests {
                     accumulator &= operand;
                     0
                 }
+                SUBTRACT_X => {
+                    accumulator = u32::wrapping_sub(accumulator, index);
+                    0
+                }
+                TO_X => {
+                    index = accumulator;
+                    0
+                }
                 JUMP => operand as usize,
                 JUMP_EQUAL => branch(accumulator == operand),
+                JUMP_EQUAL_X => branch(accumulator == index),
                 JUMP_GREATER_EQUAL => branch(accumulator >= operand),
                 JUMP_SET => branch(accumulator & operand != 0),
                 RETURN => return operand,
@@ -266,11 +335,60 @@ mod tests {
             .prop_map(|(argument, bits)| Unless { argument, bits })
     }
 
+    const FSTAT: u32 = 262;
+    const PLACE: Nameless = Nameless { dirfd: 0, path: 1, flags: 3 };
+
+    fn any_empty_path() -> impl Strategy<Value = EmptyPath> {
+        let flags = prop::sample::select(vec![0x1000, 0x1100]);
+        (flags, any::<i32>(), 0..0x1000u16).prop_map(|(flags, distance, offset)| EmptyPath {
+            number: FSTAT,
+            flags,
+            distance,
+            offset,
+        })
+    }
+
+    /// Calls by which one is used: from its instruction with its path, and with one thing changed.
+    fn uses(empty: EmptyPath, page: u64) -> Vec<(u64, [u64; 6])> {
+        let code = (page << 12 | u64::from(empty.offset)) & 0x7fff_ffff_ffff;
+        let path = code.wrapping_sub_signed(empty.distance.into());
+        let args = [3, path, 0, empty.flags.into(), 0, 0];
+        let other = |index: usize, bits: u64| {
+            let mut args = args;
+            args[index] ^= bits;
+            (code, args)
+        };
+        let moved = (code ^ 1 << 33, other(1, 1 << 33).1);
+        vec![
+            (code, args),
+            moved,
+            (code + 1, args),
+            (code + 1, other(1, 0).1),
+            other(0, 1 << 31),
+            other(1, 1),
+            other(1, 1 << 40),
+            other(3, 0x400),
+        ]
+    }
+
+    fn is_nameless(known: &KnownCalls, number: u32, code: u64, args: [u64; 6]) -> bool {
+        let apart = |empty: &EmptyPath| code.wrapping_sub(args[1]) == i64::from(empty.distance).cast_unsigned();
+        known.empty_paths.iter().any(|empty| {
+            empty.number == number
+                && low(args[0]) >> 31 == 0
+                && low(args[3]) == empty.flags
+                && apart(empty)
+                && high(code) == high(args[1])
+                && code & 0xfff == u64::from(empty.offset)
+        })
+    }
+
     /// What is to become of a native call.
-    fn verdict(known: &KnownCalls, asks: bool, values_limit: usize, number: u32, args: [u64; 6]) -> u32 {
+    fn verdict(known: &KnownCalls, asks: bool, values_limit: usize, number: u32, code: u64, args: [u64; 6]) -> u32 {
         let asked = known.foreseen.get(&number).filter(|_| asks);
         match asked.map(|unless| low(args[usize::from(unless.argument)]) & unless.bits) {
             _ if allows(known, values_limit, number, args) => RET_ALLOW,
+            _ if is_nameless(known, number, code, args) => RET_ALLOW,
             Some(0) => RET_ASK,
             _ => RET_TRACE,
         }
@@ -282,9 +400,11 @@ mod tests {
             calls in prop::collection::btree_map(0..470u32, any_known(), 0..200),
             foreseen in prop::collection::btree_map(0..470u32, any_unless(), 0..30),
             asks: bool,
+            empty_paths in prop::collection::btree_set(any_empty_path(), 0..16),
+            page: u64,
             probes in prop::collection::vec((0..480u32, any::<[u64; 6]>()), 50),
         ) {
-            let known = KnownCalls { calls, foreseen };
+            let known = KnownCalls { calls, foreseen, empty_paths, nameless: [(FSTAT, PLACE)].into() };
             let (values_limit, program) = fitted(&known, asks);
             prop_assert!(program.len() <= LIMIT);
             let bytes: Vec<_> = program.iter().map(|instruction| instruction.to_bytes()).collect();
@@ -314,11 +434,18 @@ mod tests {
                 }).collect::<Vec<_>>()
             }));
             let foreseen = known.foreseen.iter().map(|(&number, unless)| (number, [u64::from(unless.bits); 6]));
-            for (number, args) in probes.into_iter().chain(foreseen) {
-                let expected = verdict(&known, asks, values_limit, number, args);
-                prop_assert_eq!(run(&program, native, number, args), expected, "call {} {:x?}", number, args);
-                prop_assert_eq!(run(&program, Abi::I386.audit_arch(), number, args), RET_TRACE);
-                prop_assert_eq!(run(&program, native, number | X32_BIT, args), RET_TRACE);
+            let anywhere = probes.into_iter().chain(foreseen).map(|(number, args)| (number, page, args));
+            let nameless = known.empty_paths.iter().flat_map(|empty| uses(*empty, page));
+            for (number, code, args) in anywhere.chain(nameless.map(|(code, args)| (FSTAT, code, args))) {
+                let expected = verdict(&known, asks, values_limit, number, code, args);
+                prop_assert_eq!(run(&program, native, number, code, args), expected, "call {} {:x?}", number, args);
+                prop_assert_eq!(run(&program, Abi::I386.audit_arch(), number, code, args), RET_TRACE);
+                prop_assert_eq!(run(&program, native, number | X32_BIT, code, args), RET_TRACE);
+            }
+            for empty in known.empty_paths.iter().filter(|_| program.len() < LIMIT) {
+                let (code, args) = uses(*empty, 0x7_ffff_0000)[0];
+                let near = high(code) == high(args[1]);
+                prop_assert!(!near || run(&program, native, FSTAT, code, args) == RET_ALLOW);
             }
         }
     }
@@ -327,12 +454,13 @@ mod tests {
     fn too_much_to_tell_apart_always_stops() {
         let many = (0..=VALUES_LIMIT as u64).map(|value| vec![value]).collect();
         let calls = [(16, Known::Values { registers: vec![(1, u64::MAX)], seen: many }), (1, Known::Always)];
-        let known = KnownCalls { calls: calls.into(), foreseen: [(16, Unless::default())].into() };
+        let foreseen = [(16, Unless::default())].into();
+        let known = KnownCalls { calls: calls.into(), foreseen, ..KnownCalls::default() };
         let native = Abi::native().audit_arch();
         for (asks, expected) in [(false, RET_TRACE), (true, RET_ASK)] {
             let program = program(&known, asks);
-            assert_eq!(run(&program, native, 16, [0; 6]), expected);
-            assert_eq!(run(&program, native, 1, [0; 6]), RET_ALLOW);
+            assert_eq!(run(&program, native, 16, 0, [0; 6]), expected);
+            assert_eq!(run(&program, native, 1, 0, [0; 6]), RET_ALLOW);
         }
     }
 }

@@ -6,11 +6,13 @@
 pub mod filter;
 
 mod calls;
+mod constants;
 mod control;
 mod family;
 mod hot;
 mod inject;
 mod listen;
+mod maps;
 mod pace;
 mod paths;
 mod registers;
@@ -31,6 +33,7 @@ use std::time::Instant;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::unistd::getpid;
 
+use self::constants::Constants;
 use self::listen::{Happened, Listeners};
 use self::pace::Pace;
 use self::paths::Paths;
@@ -115,6 +118,7 @@ struct Tracer<'a> {
     can_ask: bool,
     /// The calls about which a filter asks.
     foreseen: BTreeSet<u64>,
+    constants: Constants,
     /// `None` when the learner may not move back and forth.
     pace: Option<(Pace, Seat)>,
     /// How many filters the learner itself lives under, and so each task at first.
@@ -128,11 +132,12 @@ struct Tracer<'a> {
 
 impl<'a> Tracer<'a> {
     fn new(root: Tid, thin_after: Option<u32>, listeners: Listeners, paths: &'a Paths, sink: &'a mut dyn Sink) -> Self {
-        let foreseen = sink.known().foreseen.into_keys().map(u64::from).collect();
+        let known = sink.known();
         let mut tracer = Self {
             listeners,
             can_ask: listen::is_worth_it(),
-            foreseen,
+            foreseen: known.foreseen.keys().copied().map(u64::from).collect(),
+            constants: Constants::new(known),
             sink,
             paths,
             root,

@@ -14,6 +14,7 @@ use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
+use super::maps;
 use super::paths::Paths;
 use super::sys;
 use crate::event::{
@@ -90,6 +91,11 @@ impl View<'_> {
         let text = fs::read_link(&link)?.into_os_string().into_vec();
         let inode = inode(&fs::metadata(&link)?);
         Ok((target(&text, &inode), inode))
+    }
+
+    /// The text of `/proc/TID/maps`, see [`maps`].
+    pub(super) fn maps(self) -> io::Result<Vec<u8>> {
+        read_bounded(&self.path("maps"), u64::MAX)
     }
 
     /// Where the learner finds a file of which the kernel told it this path: in its own mount namespace as it stands,
@@ -201,13 +207,11 @@ impl TaskView for View<'_> {
     }
 
     fn mappings(&self, start: u64, end: u64) -> io::Result<Vec<Mapping>> {
-        let maps = read_bounded(&self.path("maps"), u64::MAX)?;
-        let overlaps = |line: &MapLine<'_>| line.start < end && start < line.end;
+        let maps = self.maps()?;
         let outside = self.outside();
         let mut found: Vec<Mapping> = Vec::new();
-        for line in maps.split(|&byte| byte == b'\n').filter_map(map_line).filter(overlaps) {
-            let bytes = line.path.strip_suffix(b" (deleted)").unwrap_or(line.path);
-            let Ok(path) = AbsPath::new(&unescape_newlines(bytes)) else { continue };
+        for line in maps::lines(&maps).filter(|line| line.start < end && start < line.end) {
+            let Ok(path) = AbsPath::new(&line.name()) else { continue };
             let inode = match found.last() {
                 Some(last) if last.path == path && last.inode.is_none_or(|inode| inode.id.1 == line.inode) => {
                     last.inode
@@ -337,36 +341,6 @@ fn parse_status(status: &str) -> Credentials {
     credentials
 }
 
-struct MapLine<'a> {
-    start: u64,
-    end: u64,
-    executable: bool,
-    inode: u64,
-    path: &'a [u8],
-}
-
-/// One line of `/proc/TID/maps` that maps a file.
-fn map_line(line: &[u8]) -> Option<MapLine<'_>> {
-    let mut fields = line.splitn(6, |&byte| byte == b' ');
-    let mut text = || fields.next().and_then(|field| std::str::from_utf8(field).ok());
-    let (start, end) = text()?.split_once('-')?;
-    let executable = text()?.contains('x');
-    let (_offset, _device, inode) = (text()?, text()?, text()?);
-    let path = fields.next()?.trim_ascii_start();
-    path.starts_with(b"/").then_some(MapLine {
-        start: u64::from_str_radix(start, 16).ok()?,
-        end: u64::from_str_radix(end, 16).ok()?,
-        executable,
-        inode: inode.parse().ok()?,
-        path,
-    })
-}
-
-/// The kernel writes a newline in a mapped file's name as `\012`, and nothing else.
-fn unescape_newlines(bytes: &[u8]) -> Vec<u8> {
-    bstr::ByteSlice::replace(bytes, b"\\012", b"\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -380,17 +354,6 @@ mod tests {
         assert_eq!(found.groups, [10, 20, 30]);
         assert_eq!((found.effective, found.bounding, found.no_new_privs), (0xa804_25fb, 1, true));
         assert!(found.in_group(20) && found.in_group(8) && !found.in_group(5));
-    }
-
-    #[test]
-    fn map_lines_are_read() {
-        let line = b"7f00-8f00 r-xp 00001000 fe:00 4711                      /tmp/a b\\012c";
-        let found = map_line(line).unwrap();
-        assert_eq!((found.start, found.end, found.executable, found.inode), (0x7f00, 0x8f00, true, 4711));
-        assert_eq!(unescape_newlines(found.path), b"/tmp/a b\nc");
-        for none in [&b"7f00-8f00 rw-p 00000000 00:00 0 "[..], b"7f-8f rw-p 0 00:00 0    [heap]", b"", b"x"] {
-            assert!(map_line(none).is_none());
-        }
     }
 
     #[test]

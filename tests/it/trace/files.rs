@@ -1,8 +1,9 @@
 //! Files by the kernel's own paths, with what was done to them (issue 2).
 
-use learn::fact::GapKind;
+use learn::fact::{Access, GapKind};
+use learn::path::AbsPath;
 
-use super::{expect, trace};
+use super::{MIDWAY, MODES, expect, trace, trace_with};
 use crate::support::{fixture, fresh, require};
 
 /// Runs a scenario and compares everything below its directory.
@@ -56,5 +57,38 @@ fn a_path_longer_than_the_longest() {
 fn unreadable_pointers() {
     if require(&["ptrace"]) {
         assert!(expect("bad-pointers").outcomes("openat").contains(&libc::EFAULT));
+    }
+}
+
+/// A look at an open file by glibc's `fstat(3)` passes a filter, though it points to a path; any other path is seen.
+#[test]
+fn constant_empty_paths() {
+    const TIMES: u64 = 5000;
+    if !require(&["ptrace", "python3"]) {
+        return;
+    }
+    let script = format!(
+        "import ctypes, os\n\
+        look = ctypes.CDLL(None).fstatat\n\
+        into = ctypes.create_string_buffer(256)\n\
+        os.chdir('/usr/share')\n\
+        top = os.open('/', os.O_RDONLY)\n\
+        for _ in range({TIMES}): os.fstat(top)\n\
+        for at, name in ((top, b'usr/lib'), (-100, b''), (top, b'')): look(at, name, into, 0x1000)\n"
+    );
+    let script = format!("{script}for _ in range({TIMES}): os.fstat(top)\n");
+    for mode in MODES.into_iter().chain([MIDWAY]) {
+        let learned = trace_with(mode, ["python3", "-S", "-c", &script]);
+        assert_eq!(learned.status(), 0);
+        for path in ["/usr/lib", "/usr/share"] {
+            let path = AbsPath::new(path.as_bytes()).unwrap();
+            let looked = learned.record.subjects.values().filter_map(|subject| subject.files.get(&path));
+            assert!(looked.into_iter().any(|used| used.ok.contains(Access::STAT)), "{path} {mode:?}");
+        }
+        let calls =
+            ["newfstatat", "fstat"].map(|name| learned.uses(name).flat_map(|used| used.calls.values()).sum::<u64>());
+        let all = calls.iter().sum::<u64>() >= 2 * TIMES;
+        // A filter from the first calls on knows of no such place yet.
+        assert!(all && mode == ["--no-thin"] || !all && mode.is_empty() || mode.len() == 2, "{calls:?} {mode:?}");
     }
 }

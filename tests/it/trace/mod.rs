@@ -45,7 +45,7 @@ pub struct Learned {
 pub const MODES: [&[&str]; 3] = [&[], &["--no-thin"], &["--thin-after", "0"]];
 
 /// With filters from the middle of a scenario on, when its C library has started.
-const MIDWAY: &[&str] = &["--thin-after", "40"];
+pub const MIDWAY: &[&str] = &["--thin-after", "40"];
 
 /// Runs `command` under `learn`.
 pub fn trace<I: IntoIterator<Item: AsRef<OsStr>>>(command: I) -> Learned {

@@ -29,6 +29,8 @@ pub struct Notification {
     pub tid: Tid,
     /// `AUDIT_ARCH_*` of the call.
     pub arch: u32,
+    /// Where the instruction ends that makes it.
+    pub code: u64,
     /// Raw number.
     pub number: u64,
     /// Arguments.
@@ -78,7 +80,8 @@ pub fn receive(listener: &OwnedFd) -> io::Result<Notification> {
     checked(unsafe { c_long::from(libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, to)) })?;
     let libc::seccomp_notif { id, pid, data, .. } = notification;
     let tid = Tid(i32::try_from(pid).unwrap_or_default());
-    Ok(Notification { id, tid, arch: data.arch, number: u64::from(data.nr.cast_unsigned()), args: data.args })
+    let (number, code) = (u64::from(data.nr.cast_unsigned()), data.instruction_pointer);
+    Ok(Notification { id, tid, arch: data.arch, code, number, args: data.args })
 }
 
 /// Answers it.
