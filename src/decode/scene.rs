@@ -260,7 +260,7 @@ impl Scene<'_> {
             Ok(spot) => return Some(spot),
             Err(error) if matches!(error.raw_os_error(), Some(libc::ESRCH | libc::EBADF)) => return None,
             Err(_) if path.is_empty() => return None,
-            Err(_) => self.notes.astray = true,
+            Err(error) => self.notes.astray |= error.raw_os_error() != Some(libc::ENOENT),
         }
         let mut known = path;
         let mut rest: Vec<&[u8]> = Vec::new();

@@ -65,7 +65,8 @@ struct Name(Vec<u8>, bool);
 
 #[derive(Debug)]
 struct Known {
-    found: Resolved,
+    /// `None` where already the directory is missing.
+    found: Option<Resolved>,
     since: Instant,
 }
 
@@ -90,15 +91,19 @@ impl Paths {
             return Ok(found);
         }
         let name = Name(start.name(path), follow || path.ends_with(b"/"));
-        let own_root = self.is_at_home(tid);
-        if own_root && let Some(found) = self.known(&name, &start.place(path)) {
-            return Ok(found);
+        if !self.is_at_home(tid) {
+            return walk::resolve(tid, base, path, follow);
         }
-        let walked = walk::follow(tid, base, path, follow)?;
-        if own_root && !walked.personal {
-            self.remember(name, &walked.found);
+        if let Some(found) = self.known(&name, &start.place(path)) {
+            return found;
         }
-        Ok(walked.found)
+        let walk::Walked { found, personal } = walk::follow(tid, base, path, follow);
+        match &found {
+            Ok(found) if !personal => self.remember(name, Some(found.clone())),
+            Err(error) if !personal && error.raw_os_error() == Some(libc::ENOENT) => self.remember(name, None),
+            _ => {}
+        }
+        found
     }
 
     fn is_at_home(&self, tid: Tid) -> bool {
@@ -140,19 +145,22 @@ impl Paths {
     }
 
     /// What is known of `name`, when it still holds at `place`.
-    fn known(&self, name: &Name, place: &Path) -> Option<Resolved> {
+    fn known(&self, name: &Name, place: &Path) -> Option<io::Result<Resolved>> {
         let names = self.names.borrow();
         let known = names.get(name).filter(|known| known.since.elapsed() < FRESH)?;
-        let now = present(place, name.1).ok()?;
-        (now == known.found.inode).then(|| known.found.clone())
+        let holds = match &known.found {
+            Some(found) => present(place, name.1).ok()? == found.inode,
+            None => present(place.parent()?, true).ok()?.is_none(),
+        };
+        holds.then(|| known.found.clone().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT)))
     }
 
-    fn remember(&self, name: Name, found: &Resolved) {
+    fn remember(&self, name: Name, found: Option<Resolved>) {
         let mut names = self.names.borrow_mut();
         if names.len() >= NAMES_MAX {
             names.clear();
         }
-        names.insert(name, Known { found: found.clone(), since: Instant::now() });
+        names.insert(name, Known { found, since: Instant::now() });
     }
 }
 
@@ -290,6 +298,16 @@ mod tests {
         assert_eq!(find().inode, None);
         symlink("two", &link).unwrap();
         assert_eq!(find().path.file_name(), b"two");
+        let below = top.join("none/such/file");
+        let look = || paths.resolve(own(), Base::Cwd, bytes(&below), true).map(|found| found.inode.is_some());
+        for _ in 0..2 {
+            assert_eq!(look().unwrap_err().raw_os_error(), Some(libc::ENOENT));
+        }
+        assert!(paths.names.borrow().values().any(|known| known.found.is_none()));
+        fs::create_dir_all(top.join("none/such")).unwrap();
+        assert!(!look().unwrap());
+        fs::write(&below, "").unwrap();
+        assert!(look().unwrap());
         fs::remove_file(top.join("two")).unwrap();
         assert_eq!(find().inode, None);
     }

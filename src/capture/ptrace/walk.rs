@@ -25,13 +25,27 @@ const PROC_ROOT: u64 = 1;
 
 /// What a walk found.
 pub(super) struct Walked {
-    pub(super) found: Resolved,
+    pub(super) found: io::Result<Resolved>,
     /// Whether it depends on who walks: it led through `/proc/self` or a link to an open file.
     pub(super) personal: bool,
 }
 
 /// Follows `path` for `tid`; see [`crate::event::TaskView::resolve`].
-pub(super) fn follow(tid: Tid, base: Base, path: &[u8], follow: bool) -> io::Result<Walked> {
+pub(super) fn follow(tid: Tid, base: Base, path: &[u8], follow: bool) -> Walked {
+    let here = match start(tid, base, path) {
+        Ok(here) => here,
+        Err(error) => return Walked { found: Err(error), personal: true },
+    };
+    if path.is_empty() {
+        let found = Resolved { path: here.path, inode: Some(here.inode), searched: Vec::new() };
+        return Walked { found: Ok(found), personal: true };
+    }
+    let mut walk = Walk { tid, here, rest: components(path), links: 0, searched: Vec::new(), personal: false };
+    Walked { found: walk.run(follow || path.ends_with(b"/")), personal: walk.personal }
+}
+
+/// Where a path starts.
+fn start(tid: Tid, base: Base, path: &[u8]) -> io::Result<Place> {
     if path.len() >= PATH_MAX {
         return Err(errno(libc::ENAMETOOLONG));
     }
@@ -41,18 +55,12 @@ pub(super) fn follow(tid: Tid, base: Base, path: &[u8], follow: bool) -> io::Res
         Base::Cwd => "cwd".to_owned(),
         Base::Fd(fd) => format!("fd/{fd}"),
     };
-    let here = Place::open_link(tid, &start)?;
-    if path.is_empty() {
-        let found = Resolved { path: here.path, inode: Some(here.inode), searched: Vec::new() };
-        return Ok(Walked { found, personal: true });
-    }
-    let walk = Walk { tid, here, rest: components(path), links: 0, searched: Vec::new(), personal: false };
-    walk.run(follow || path.ends_with(b"/"))
+    Place::open_link(tid, &start)
 }
 
 /// The same without what it depends on.
 pub(super) fn resolve(tid: Tid, base: Base, path: &[u8], last: bool) -> io::Result<Resolved> {
-    follow(tid, base, path, last).map(|walked| walked.found)
+    follow(tid, base, path, last).found
 }
 
 fn errno(errno: i32) -> io::Error {
@@ -118,7 +126,7 @@ struct Walk {
 }
 
 impl Walk {
-    fn run(mut self, follow: bool) -> io::Result<Walked> {
+    fn run(&mut self, follow: bool) -> io::Result<Resolved> {
         while let Some(name) = self.rest.pop_front() {
             if !self.here.inode.is_dir() {
                 return Err(errno(libc::ENOTDIR));
@@ -131,8 +139,8 @@ impl Walk {
             }
             let (fd, inode) = match self.here.entry(&name, false) {
                 Err(error) if last && error.raw_os_error() == Some(libc::ENOENT) => {
-                    let found = Resolved { path: self.join(&name)?, inode: None, searched: self.searched };
-                    return Ok(Walked { found, personal: self.personal });
+                    let searched = std::mem::take(&mut self.searched);
+                    return Ok(Resolved { path: self.join(&name)?, inode: None, searched });
                 }
                 found => found?,
             };
@@ -142,8 +150,8 @@ impl Walk {
                 self.here = Place { path: self.join(&name)?, fd, inode };
             }
         }
-        let found = Resolved { path: self.here.path, inode: Some(self.here.inode), searched: self.searched };
-        Ok(Walked { found, personal: self.personal })
+        let searched = std::mem::take(&mut self.searched);
+        Ok(Resolved { path: self.here.path.clone(), inode: Some(self.here.inode), searched })
     }
 
     fn join(&self, name: &[u8]) -> io::Result<AbsPath> {
