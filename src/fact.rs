@@ -35,6 +35,8 @@ pub enum Fact {
     Mount(MountFact),
     /// Ids were changed to others.
     Identity(IdentityFact),
+    /// A process ended.
+    End(EndFact),
     /// A resource limit was changed.
     Limit(LimitFact),
     /// Another task was traced.
@@ -376,6 +378,15 @@ pub enum IdentityFact {
     User(u32, u32, u32),
     /// Real, effective and saved group id afterwards.
     Group(u32, u32, u32),
+}
+
+/// Who a process was when it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EndFact {
+    /// Effective user id.
+    pub user: u32,
+    /// Effective group id.
+    pub group: u32,
 }
 
 /// A changed resource limit.

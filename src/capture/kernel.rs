@@ -1,18 +1,22 @@
 //! The kernel's own account of the capabilities that it asked for: the tracepoint `capability:cap_capable`
 //! (Linux 6.14), read from a tracefs instance of its own (`Documentation/trace/events.rst`, `ftrace.rst`).
 //!
-//! Needs root and a mounted tracefs. Whether an answer mattered the kernel does not tell; what is only asked to choose a
+//! Needs root. Where tracefs is not mounted it is used without being mounted anywhere (`fsmount(2)`), so that nobody
+//! else sees a change. Whether an answer mattered the kernel does not tell; what is only asked to choose a
 //! reserve (memory accounting) is left out. Knows no facts.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
+
 use crate::event::Tid;
 
-/// Where tracefs is mounted.
+/// Where tracefs is mounted, as a rule.
 const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
 /// Functions behind which the answer changes nothing but a margin, or is looked at by nobody.
@@ -56,9 +60,12 @@ const CALLS: [&str; 6] = ["__x64_sys_", "__ia32_compat_sys_", "__ia32_sys_", "__
 pub enum EvidenceError {
     /// The kernel or the system lacks it.
     #[error(
-        "there is no tracepoint capability:cap_capable: it needs Linux 6.14 and tracefs (mount -t tracefs tracefs /sys/kernel/tracing)"
+        "there is no tracepoint capability:cap_capable: kernel evidence needs Linux 6.14 with tracefs; leave --kernel-evidence out here"
     )]
     Missing,
+    /// It is not mounted and cannot be used without.
+    #[error("cannot use tracefs, which is not mounted: kernel evidence needs root (CAP_SYS_ADMIN)")]
+    Unmounted(#[source] io::Error),
     /// A file of tracefs cannot be used.
     #[error("cannot use {}: kernel evidence needs root", path.display())]
     Refused {
@@ -91,6 +98,8 @@ pub struct KernelEvidence {
     dir: PathBuf,
     /// Closed before the instance is removed.
     pipe: Option<File>,
+    /// Tracefs itself, where it is mounted nowhere.
+    _unmounted: Option<OwnedFd>,
     parser: Parser,
 }
 
@@ -100,9 +109,15 @@ impl KernelEvidence {
     /// # Errors
     /// [`EvidenceError`].
     pub fn open() -> Result<Self, EvidenceError> {
-        let event = |root: &&&str| Path::new(root).join("events/capability/cap_capable").exists();
-        let root = TRACEFS.iter().find(event).ok_or(EvidenceError::Missing)?;
-        let dir = Path::new(root).join(format!("instances/learn-{}", std::process::id()));
+        let has_event = |root: &Path| root.join("events/capability/cap_capable").exists();
+        let (root, unmounted) = match TRACEFS.iter().map(Path::new).find(|root| has_event(root)) {
+            Some(root) => (root.to_owned(), None),
+            None => tracefs().map(|(root, unmounted)| (root, Some(unmounted)))?,
+        };
+        if !has_event(&root) {
+            return Err(EvidenceError::Missing);
+        }
+        let dir = root.join(format!("instances/learn-{}", std::process::id()));
         let refused = |path: &Path| {
             let path = path.to_owned();
             move |source| EvidenceError::Refused { path, source }
@@ -111,7 +126,7 @@ impl KernelEvidence {
         let path = dir.join("trace_pipe");
         let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path).map_err(refused(&path));
         let pipe = opened.inspect_err(|_| drop(fs::remove_dir(&dir)))?;
-        let evidence = Self { dir, pipe: Some(pipe), parser: Parser::default() };
+        let evidence = Self { dir, pipe: Some(pipe), _unmounted: unmounted, parser: Parser::default() };
         for (file, text) in [("options/event-fork", "1"), ("options/stacktrace", "1")] {
             evidence.write(file, text)?;
         }
@@ -152,6 +167,19 @@ impl KernelEvidence {
     pub const fn told(&self) -> (bool, u64) {
         (self.parser.home.is_some(), self.parser.lost)
     }
+}
+
+/// Tracefs, mounted nowhere: its root as long as the descriptor is open.
+fn tracefs() -> Result<(PathBuf, OwnedFd), EvidenceError> {
+    let opened = fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC).and_then(|context| {
+        fsconfig_create(&context)?;
+        fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+    });
+    let root = opened.map_err(|errno| match errno {
+        rustix::io::Errno::NODEV | rustix::io::Errno::NOSYS => EvidenceError::Missing,
+        errno => EvidenceError::Unmounted(errno.into()),
+    })?;
+    Ok((PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd())), root))
 }
 
 impl Drop for KernelEvidence {

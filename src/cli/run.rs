@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use nix::sys::utsname::uname;
-use nix::unistd::getuid;
+use nix::unistd::{Gid, getgid, getgroups, getuid};
 
 use super::exit::{Exit, Failure};
 use super::folder::{self, Folder, RECORD};
@@ -169,6 +169,14 @@ pub(super) fn this_run(workload: &Workload) -> Run {
     let text = |pick: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
         system.as_ref().map(|system| pick(system).to_string_lossy().into_owned()).unwrap_or_default()
     };
+    let own_groups = || getgroups().unwrap_or_default().into_iter().map(Gid::as_raw).collect();
+    let (uid, gid, mut groups) = workload.user.as_ref().map_or_else(
+        || (getuid().as_raw(), getgid().as_raw(), own_groups()),
+        |user| (user.uid, user.gid, user.groups.clone()),
+    );
+    groups.retain(|group| *group != gid);
+    groups.sort_unstable();
+    groups.dedup();
     Run {
         empty_paths: BTreeSet::new(),
         elapsed_ms: 0,
@@ -178,7 +186,9 @@ pub(super) fn this_run(workload: &Workload) -> Run {
         status: None,
         kernel: text(nix::sys::utsname::UtsName::release),
         machine: text(nix::sys::utsname::UtsName::machine),
-        uid: workload.user.as_ref().map_or_else(|| getuid().as_raw(), |user| user.uid),
+        uid,
+        gid,
+        groups,
         exact_counts: true,
         peak_processes: 0,
         peak_threads: 0,

@@ -51,7 +51,7 @@ use crate::abi::{Abi, Syscall};
 use crate::event::{
     Call, Census, Directive, EmptyPath, Ended, Interest, KnownCalls, Loss, Origin, Outcome, Sink, TaskView, Tid,
 };
-use crate::fact::{Arguments, Fact, Gap, GapKind};
+use crate::fact::{Arguments, EndFact, Fact, Gap, GapKind};
 use crate::path::AbsPath;
 use crate::record::{Caller, Invocation};
 use exec::Executed;
@@ -371,10 +371,21 @@ impl<R: Recorder> Sink for Decoder<R> {
         self.tasks.insert(tid, task);
     }
 
-    fn gone(&mut self, tid: Tid, _ended: Ended) {
+    fn gone(&mut self, tid: Tid, ended: Ended) {
+        let first_thread = self.workload.processes.of(tid) == tid;
         self.workload.processes.remove(tid);
-        if let Some(held) = self.tasks.remove(&tid).and_then(|task| task.held) {
+        let Some(Task { subject, caller, standing, held, .. }) = self.tasks.remove(&tid) else {
+            return;
+        };
+        if let Some(held) = held {
             self.told.ended(held, Outcome::Unfinished);
+        }
+        // The kernel tells of the first thread's end when no other is left.
+        if let (Some(subject), Some((user, group))) = (subject, standing.ids())
+            && first_thread
+            && ended != Ended::Vanished
+        {
+            self.told.facts(subject, caller, vec![Fact::End(EndFact { user, group })]);
         }
     }
 
@@ -517,10 +528,29 @@ mod tests {
         let call = bench.made("unlink", &[name]);
         bench.decoder.enter(Bench::TID, &call, &bench.view);
         bench.decoder.gone(Bench::TID, Ended::Killed(9));
-        let facts = &bench.decoder.recorder().facts;
+        let facts = bench.decoder.recorder().facts.iter().filter(|(_, fact, _)| !matches!(fact, Fact::End(_)));
+        let facts: Vec<_> = facts.collect();
         assert_eq!(facts.len(), 2, "{facts:?}");
         assert!(facts.iter().all(|(_, _, outcome)| *outcome == Outcome::Unfinished));
         bench.decoder.gone(Bench::TID, Ended::Killed(9));
+    }
+
+    #[test]
+    fn a_process_ends_as_who_it_became() {
+        let mut bench = Bench::new(Abi::X86_64);
+        bench.effect("setuid", &[33], Outcome::Returned(0), |view| view.who.borrow_mut().uid = [33; 4]);
+        bench.call("setgroups", &[0, 0]);
+        bench.decoder.born(Tid(9), Origin::Thread(Bench::TID), &bench.view);
+        let ends = |bench: &mut Bench, tid, ended| {
+            bench.decoder.gone(tid, ended);
+            let facts = bench.decoder.recorder_mut().facts.drain(..).map(|(_, fact, _)| fact);
+            facts.filter(|fact| matches!(fact, Fact::End(_))).collect::<Vec<_>>()
+        };
+        assert_eq!(ends(&mut bench, Tid(9), Ended::Exited(0)), [], "a thread");
+        assert_eq!(ends(&mut bench, Bench::TID, Ended::Killed(9)), [Fact::End(EndFact { user: 33, group: 0 })]);
+        let mut bench = Bench::new(Abi::X86_64);
+        bench.call("setuid", &[0]);
+        assert_eq!(ends(&mut bench, Bench::TID, Ended::Vanished), [], "its end was not seen");
     }
 
     #[test]

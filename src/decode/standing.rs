@@ -8,6 +8,8 @@ use crate::event::{Credentials, TaskView};
 #[derive(Clone, Default)]
 pub(super) struct Standing {
     known: Option<Rc<Credentials>>,
+    /// Effective user and group id: those who change them ask anew at once.
+    ids: Option<(u32, u32)>,
     /// Those that it had when it left the tracer's user namespace.
     outer: Option<Rc<Credentials>>,
     /// Whether the tracer set `no_new_privs`, and the task has not done so itself.
@@ -20,7 +22,8 @@ impl Standing {
     pub(super) fn of_child(&self, in_new_namespace: bool) -> Self {
         let known = self.known.clone().filter(|_| !in_new_namespace);
         let left = self.known.clone().filter(|who| in_new_namespace && !who.foreign_user_namespace);
-        Self { known, outer: left.or_else(|| self.outer.clone()), lent_no_new_privs: self.lent_no_new_privs }
+        let outer = left.or_else(|| self.outer.clone());
+        Self { known, ids: self.ids, outer, lent_no_new_privs: self.lent_no_new_privs }
     }
 
     /// The task makes a user namespace and goes there.
@@ -40,6 +43,7 @@ impl Standing {
         if self.known.is_none() {
             let mut who = view.credentials().ok()?;
             who.no_new_privs &= !self.lent_no_new_privs;
+            self.ids = Some((who.uid[1], who.gid[1]));
             self.known = Some(Rc::new(who));
         }
         self.known.clone()
@@ -48,6 +52,11 @@ impl Standing {
     /// The credentials as far as they are known.
     pub(super) fn known(&self) -> Option<Rc<Credentials>> {
         self.known.clone()
+    }
+
+    /// Effective user and group id as far as they are known.
+    pub(super) const fn ids(&self) -> Option<(u32, u32)> {
+        self.ids
     }
 
     /// Asks anew next time.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::topic::Topic;
 use crate::diff::words;
-use crate::fact::{Access, Fact};
+use crate::fact::{Access, EndFact, Fact};
 use crate::infer::caps::judge;
 use crate::path::AbsPath;
 use crate::record::{Evidence, Outcomes, Record, RunId, Sighting, class_name};
@@ -173,6 +173,7 @@ fn deed(fact: &Fact, outcomes: &Outcomes) -> Option<String> {
             let (name, ids) = words::identity(fact);
             format!("became {name} {ids}")
         }
+        Fact::End(EndFact { user, group }) => format!("ended as user {user}, group {group}"),
         Fact::Limit(fact) => {
             let (name, hard) = words::limit(fact);
             format!("set {name} to {hard}")

@@ -56,12 +56,13 @@ fn comment_line(text: &str) -> Reading {
         let kind = gap.split(':').next().and_then(item::gap);
         return kind.map_or(Reading::Unknown, |kind| Reading::rule(Topic::Gap(kind)));
     }
-    let id = |text: &str| text.split(' ').next().and_then(|id| id.parse().ok());
-    if let Some(user) = text.strip_prefix("becomes user ").and_then(id) {
-        return Reading::rule(Topic::User(user));
-    }
+    let id = |text: &str| text.split([' ', ',']).next().and_then(|id| id.parse().ok());
     if let Some(group) = text.strip_prefix("becomes group ").and_then(id) {
         return Reading::rule(Topic::Group(group));
+    }
+    let user = ["starts as user ", "becomes user ", "ends as user "].iter().find_map(|start| text.strip_prefix(start));
+    if let Some(user) = user.and_then(id) {
+        return Reading::rule(Topic::User(user));
     }
     let names = named(text);
     if text.starts_with("CAP_") && !names.is_empty() {

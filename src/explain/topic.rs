@@ -173,6 +173,8 @@ impl Topic {
             | (Self::Group(id), Fact::Identity(IdentityFact::Group(real, effective, saved))) => {
                 [real, effective, saved].contains(&id)
             }
+            (Self::User(id), Fact::End(fact)) => *id == fact.user,
+            (Self::Group(id), Fact::End(fact)) => *id == fact.group,
             (Self::Limit(name), Fact::Limit(fact)) => words::limit(fact).0 == *name,
             _ => false,
         }
@@ -212,6 +214,9 @@ impl Topic {
             }
             Self::User(id) if record.runs.values().any(|run| run.uid == *id) => {
                 vec!["the workload was started as this user".to_owned()]
+            }
+            Self::Group(id) if record.runs.values().any(|run| run.gid == *id || run.groups.contains(id)) => {
+                vec!["the workload was started in this group".to_owned()]
             }
             _ => Vec::new(),
         }

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::caps::{CapabilityNeed, Reason};
 use super::{Because, gather, outcome};
-use crate::fact::{Access, Capability, ExecutionFact, IdentityFact, Operation};
+use crate::fact::{Access, Capability, EndFact, ExecutionFact, IdentityFact, Operation};
 use crate::path::AbsPath;
-use crate::record::Record;
+use crate::record::{Record, Run};
 
 /// How many files that may stand in the way are named.
 const FILES: usize = 5;
@@ -17,15 +17,28 @@ const FILES: usize = 5;
 /// Who a workload is.
 #[derive(Clone, Debug, Default)]
 pub struct Ids<'r> {
-    /// The users that its runs were started as.
-    pub starts: BTreeSet<u32>,
+    /// Who its runs were started as.
+    pub starts: BTreeSet<Start<'r>>,
     /// The ids that it changed to.
     pub becomes: BTreeSet<IdentityFact>,
+    /// Who its processes were when they ended.
+    pub ends: BTreeMap<&'r EndFact, Because<'r>>,
     /// The set-user-ID, set-group-ID and file-capability programs that it executed: under `no_new_privs` they would
     /// gain nothing.
     pub privileged: BTreeMap<&'r ExecutionFact, Because<'r>>,
     /// What it takes to start it as the user that it becomes.
     pub lower: Option<Lower>,
+}
+
+/// Who a run was started as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Start<'r> {
+    /// The user.
+    pub user: u32,
+    /// The group.
+    pub group: u32,
+    /// The other groups, sorted.
+    pub groups: &'r [u32],
 }
 
 /// What a workload that is started as root and becomes another user needs when it is started as that user.
@@ -44,23 +57,30 @@ pub struct Lower {
 /// Who the workload of `record` is, which needs `capabilities`.
 pub(super) fn ids<'r>(record: &'r Record, capabilities: &[CapabilityNeed<'r>]) -> Ids<'r> {
     let subjects: Vec<_> = record.subjects.iter().collect();
-    let starts: BTreeSet<_> = record.runs.values().map(|run| run.uid).collect();
+    let starts: BTreeSet<_> = record.runs.values().map(Start::of).collect();
     let becomes: BTreeSet<IdentityFact> =
         gather(&subjects, |subject| &subject.identities, outcome::other).into_keys().copied().collect();
+    let ends = gather(&subjects, |subject| &subject.ends, outcome::other);
     let executions = gather(&subjects, |subject| &subject.executions, outcome::other);
     let privileged = executions.into_iter().filter(|(execution, _)| execution.privileged).collect();
     let lower = lower_user(&starts, &becomes).map(|user| lower(record, user, capabilities));
-    Ids { starts, becomes, privileged, lower }
+    Ids { starts, becomes, ends, privileged, lower }
+}
+
+impl<'r> Start<'r> {
+    fn of(run: &'r Run) -> Self {
+        Self { user: run.uid, group: run.gid, groups: &run.groups }
+    }
 }
 
 /// The one user that root becomes for good.
-fn lower_user(starts: &BTreeSet<u32>, becomes: &BTreeSet<IdentityFact>) -> Option<u32> {
+fn lower_user(starts: &BTreeSet<Start<'_>>, becomes: &BTreeSet<IdentityFact>) -> Option<u32> {
     let for_good = |fact: &IdentityFact| match *fact {
         IdentityFact::User(real, effective, saved) if real == effective && real == saved && real != 0 => Some(real),
         _ => None,
     };
     let users: BTreeSet<_> = becomes.iter().filter_map(for_good).collect();
-    let one = users.len() == 1 && starts.iter().eq(&[0]);
+    let one = users.len() == 1 && !starts.is_empty() && starts.iter().all(|start| start.user == 0);
     users.into_iter().next().filter(|_| one)
 }
 
@@ -126,13 +146,13 @@ mod tests {
     use crate::abi::Syscall;
     use crate::event::Outcome;
     use crate::fact::{CapabilitySet, Check, Fact};
-    use crate::record::{Moment, Run, RunId};
+    use crate::record::{Moment, RunId};
 
     fn record(facts: Vec<Fact>) -> Record {
         let mut record = Record::default();
         let run: Run = serde_json::from_value(serde_json::json!({
             "elapsed_ms": 1, "complete": true, "started_ms": 1, "command": ["nginx"], "status": 0, "kernel": "6.1",
-            "machine": "x86_64", "uid": 0, "exact_counts": true, "peak_processes": 1, "peak_threads": 1,
+            "machine": "x86_64", "uid": 0, "gid": 0, "groups": [], "exact_counts": true, "peak_processes": 1, "peak_threads": 1,
             "peak_memory_kib": 1, "version": "0",
         }))
         .unwrap();

@@ -37,7 +37,9 @@ pub enum ReadError {
         reason: String,
     },
     /// The layout is none that this program reads.
-    #[error("written by {generator} in layout {schema}, and this program reads layout {SCHEMA} only")]
+    #[error(
+        "written by {generator} in layout {schema}, and this program reads layout {SCHEMA} only: use that program, or learn anew"
+    )]
     Schema {
         /// The layout's version.
         schema: u32,

@@ -27,7 +27,7 @@ impl Subject {
         #[rustfmt::skip]
         let Self {
             invocations, syscalls, files, network, executions, checks,
-            signals, namespaces, mounts, identities, limits, traces,
+            signals, namespaces, mounts, identities, ends, limits, traces,
         } = other;
         join_samples(&mut self.invocations, invocations);
         common(&mut self.syscalls, syscalls, |calls, other| {
@@ -42,6 +42,7 @@ impl Subject {
         common(&mut self.namespaces, namespaces, Usage::meet);
         common(&mut self.mounts, mounts, Usage::meet);
         common(&mut self.identities, identities, Usage::meet);
+        common(&mut self.ends, ends, Usage::meet);
         common(&mut self.limits, limits, Usage::meet);
         common(&mut self.traces, traces, Usage::meet);
     }

@@ -96,7 +96,7 @@ impl Subject {
         #[rustfmt::skip]
         let Self {
             invocations, syscalls, files, network, executions, checks,
-            signals, namespaces, mounts, identities, limits, traces,
+            signals, namespaces, mounts, identities, ends, limits, traces,
         } = other;
         join_samples(&mut self.invocations, invocations);
         union(&mut self.syscalls, syscalls, |calls, other| union(calls, other, SyscallUse::join));
@@ -108,6 +108,7 @@ impl Subject {
         union(&mut self.namespaces, namespaces, Usage::join);
         union(&mut self.mounts, mounts, Usage::join);
         union(&mut self.identities, identities, Usage::join);
+        union(&mut self.ends, ends, Usage::join);
         union(&mut self.limits, limits, Usage::join);
         union(&mut self.traces, traces, Usage::join);
     }

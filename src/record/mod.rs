@@ -25,7 +25,7 @@ use crate::fact::{Fact, Gap, GapKind};
 use crate::path::AbsPath;
 
 /// The layout that [`mod@file`] writes. A change of layout or meaning raises it.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// Everything that was learned of one workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,6 +77,10 @@ pub struct Run {
     pub machine: String,
     /// The user id that the workload was started with.
     pub uid: u32,
+    /// The group id that the workload was started with.
+    pub gid: u32,
+    /// Its other groups at the start, sorted.
+    pub groups: Vec<u32>,
     /// Whether the calls of this run were all counted; otherwise the counts are lower bounds.
     pub exact_counts: bool,
     /// The most processes alive at once.

@@ -10,8 +10,8 @@ use super::{Moment, RunId, entries};
 use crate::abi::{Abi, Syscall};
 use crate::event::Outcome;
 use crate::fact::{
-    Access, Arguments, Check, ExecutionFact, Fact, FileFact, IdentityFact, LimitFact, MountFact, NamespaceFact,
-    NetworkFact, SignalFact, TraceFact,
+    Access, Arguments, Check, EndFact, ExecutionFact, Fact, FileFact, IdentityFact, LimitFact, MountFact,
+    NamespaceFact, NetworkFact, SignalFact, TraceFact,
 };
 use crate::path::AbsPath;
 
@@ -61,6 +61,9 @@ pub struct Subject {
     /// Ids changed to.
     #[serde(with = "entries", skip_serializing_if = "BTreeMap::is_empty")]
     pub identities: BTreeMap<IdentityFact, Usage>,
+    /// Who its processes were when they ended.
+    #[serde(with = "entries", skip_serializing_if = "BTreeMap::is_empty")]
+    pub ends: BTreeMap<EndFact, Usage>,
     /// Resource limits changed.
     #[serde(with = "entries", skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<LimitFact, Usage>,
@@ -219,6 +222,7 @@ impl Subject {
             Fact::Namespace(fact) => note(&mut self.namespaces, fact, class, moment, "namespaces", LIMIT),
             Fact::Mount(fact) => note(&mut self.mounts, fact, class, moment, "mounts", LIMIT),
             Fact::Identity(fact) => note(&mut self.identities, fact, class, moment, "ids", LIMIT),
+            Fact::End(fact) => note(&mut self.ends, fact, class, moment, "ids at the end", LIMIT),
             Fact::Limit(fact) => note(&mut self.limits, fact, class, moment, "resource limits", LIMIT),
             Fact::Trace(fact) => note(&mut self.traces, fact, class, moment, "traced tasks", LIMIT),
         }
@@ -288,6 +292,7 @@ impl Subject {
             .chain(listed(&self.namespaces, Fact::Namespace))
             .chain(listed(&self.mounts, Fact::Mount))
             .chain(listed(&self.identities, Fact::Identity))
+            .chain(listed(&self.ends, Fact::End))
             .chain(listed(&self.limits, Fact::Limit))
             .chain(listed(&self.traces, Fact::Trace))
     }

@@ -5,14 +5,17 @@ use serde::Serialize;
 use super::ProfileName;
 use super::context::{Header, Made, header, shown};
 use super::escape::Escaped;
-use crate::fact::{Capability, IdentityFact};
+use crate::fact::{Capability, EndFact, IdentityFact};
 use crate::infer::caps::{Reason, Standing};
-use crate::infer::ids::{Ids, Lower};
-use crate::infer::{CapabilityNeed, Needs};
+use crate::infer::ids::{Ids, Lower, Start};
+use crate::infer::{Because, CapabilityNeed, Needs};
 use crate::policy::caps::{Caps, DOCKER, granted};
 
 /// How many reasons of one capability are written out.
 const REASONS: usize = 12;
+
+/// How many executables that ended as one user are named.
+const ENDED: usize = 3;
 
 /// What `caps.txt.hbs` and `caps.json.hbs` see.
 #[derive(Serialize)]
@@ -36,6 +39,23 @@ pub(super) struct CapsView {
     docker_total: usize,
     /// Lines about users and groups.
     users: Vec<Escaped>,
+    starts: Vec<StartView>,
+    ends: Vec<EndView>,
+}
+
+/// Who the workload was started as.
+#[derive(Serialize)]
+struct StartView {
+    user: u32,
+    group: u32,
+    groups: Vec<u32>,
+}
+
+/// Who processes were when they ended.
+#[derive(Serialize)]
+struct EndView {
+    user: u32,
+    group: u32,
 }
 
 #[derive(Serialize)]
@@ -72,8 +92,9 @@ impl CapsView {
         };
         let options = kept.iter().map(|one| format!(" --cap-add={}", short(*one)));
         let names = kept.iter().map(|one| one.name()).collect::<Vec<_>>().join(" ");
-        let ambient = !needs.ids.starts.is_empty() && !needs.ids.starts.contains(&0);
+        let ambient = !needs.ids.starts.is_empty() && needs.ids.starts.iter().all(|start| start.user != 0);
         let users = lines(&needs.ids);
+        let start = |&Start { user, group, groups }: &Start<'_>| StartView { user, group, groups: groups.to_vec() };
         Self {
             origin: header(needs, &policy, made, &[]),
             kept: granted(&needs.capabilities).map(view).collect(),
@@ -87,6 +108,8 @@ impl CapsView {
             docker_add: shorts(kept.iter().filter(|one| !DOCKER.contains(one))),
             docker_total: DOCKER.len(),
             users: users.iter().map(|line| made(line)).collect(),
+            starts: needs.ids.starts.iter().map(start).collect(),
+            ends: needs.ids.ends.keys().map(|&&EndFact { user, group }| EndView { user, group }).collect(),
         }
     }
 }
@@ -100,18 +123,30 @@ fn shorts<'c>(capabilities: impl IntoIterator<Item = &'c Capability>) -> Vec<Esc
 }
 
 fn reason(reason: &Reason<'_>) -> String {
-    let who = reason.because.iter().map(|cause| cause.subject.to_string()).collect::<Vec<_>>().join(", ");
+    let who = who(&reason.because, usize::MAX);
     let doubt = reason.doubt.as_ref().map(|doubt| format!(": {doubt}")).unwrap_or_default();
     format!("{}: {}, by {who}{doubt}", reason.standing.name(), reason.check.describe())
 }
 
+/// The executables of these causes, and how many there are beyond `most`.
+fn who(because: &Because<'_>, most: usize) -> String {
+    let names = because.iter().take(most).map(|cause| cause.subject.to_string()).collect::<Vec<_>>().join(", ");
+    match because.len().saturating_sub(most) {
+        0 => names,
+        more => format!("{names} and {more} more"),
+    }
+}
+
+fn start(start: &Start<'_>) -> String {
+    let Start { user, group, groups } = start;
+    let others = groups.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    let others = if others.is_empty() { others } else { format!(", other groups {others}") };
+    format!("starts as user {user}, group {group}{others}")
+}
+
 /// What there is to say of users and groups.
 fn lines(ids: &Ids<'_>) -> Vec<String> {
-    let list = |ids: &mut dyn Iterator<Item = u32>| ids.map(|id| id.to_string()).collect::<Vec<_>>().join(", ");
-    let mut lines = vec![format!("starts as user {}", list(&mut ids.starts.iter().copied()))];
-    if ids.starts.is_empty() {
-        lines.clear();
-    }
+    let mut lines: Vec<_> = ids.starts.iter().map(start).collect();
     lines.extend(ids.becomes.iter().map(|change| {
         let (what, real, effective, saved) = match *change {
             IdentityFact::User(real, effective, saved) => ("user", real, effective, saved),
@@ -123,8 +158,11 @@ fn lines(ids: &Ids<'_>) -> Vec<String> {
             format!("becomes {what} {effective} (real {real}, saved {saved})")
         }
     }));
+    for (EndFact { user, group }, because) in &ids.ends {
+        lines.push(format!("ends as user {user}, group {group}: {}", who(because, ENDED)));
+    }
     for (execution, because) in &ids.privileged {
-        let who = because.iter().map(|cause| cause.subject.to_string()).collect::<Vec<_>>().join(", ");
+        let who = who(because, usize::MAX);
         lines.push(format!(
             "executes {}, whose set-ID bits or file capabilities give privileges, by {who}",
             execution.file

@@ -541,21 +541,21 @@ fn damaged_records_are_refused_with_their_place() {
     assert_snapshot!(refused_record(""), @"2 learn: standard input: not a readable record: line 1, column 0: EOF while parsing a value");
     assert_snapshot!(refused_record("[]"), @"2 learn: standard input: not a readable record: line 1, column 1: invalid type: sequence, expected a record");
     assert_snapshot!(refused_record("{\"a\": 1}"), @"2 learn: standard input: not a readable record: line 1, column 5: a record begins with `schema`");
-    assert_snapshot!(refused_record(&record[..record.find("\"gaps\"").unwrap() + 3]), @"2 learn: standard input: not a readable record: line 26, column 5: EOF while parsing a string");
-    assert_snapshot!(refused_record(&format!("{record}x")), @"2 learn: standard input: not a readable record: line 195, column 1: trailing characters");
-    assert_snapshot!(refused_record(&record.replace("\"gaps\"", "\"gapz\"")), @"2 learn: standard input: not a readable record: line 26, column 9: unknown field `gapz`");
-    assert_snapshot!(refused_record(&record.replace("\"/etc/group\"", "\"etc/group\"")), @"2 learn: standard input: not a readable record: line 129, column 20: `etc/group` is no absolute path without `.` and `..`");
-    assert_snapshot!(refused_record(&record.replace("\"ok\": \"exec\"", "\"ok\": \"fly\"")), @"2 learn: standard input: not a readable record: line 44, column 38: unknown file access `fly`");
+    assert_snapshot!(refused_record(&record[..record.find("\"gaps\"").unwrap() + 3]), @"2 learn: standard input: not a readable record: line 28, column 5: EOF while parsing a string");
+    assert_snapshot!(refused_record(&format!("{record}x")), @"2 learn: standard input: not a readable record: line 201, column 1: trailing characters");
+    assert_snapshot!(refused_record(&record.replace("\"gaps\"", "\"gapz\"")), @"2 learn: standard input: not a readable record: line 28, column 9: unknown field `gapz`");
+    assert_snapshot!(refused_record(&record.replace("\"/etc/group\"", "\"etc/group\"")), @"2 learn: standard input: not a readable record: line 131, column 20: `etc/group` is no absolute path without `.` and `..`");
+    assert_snapshot!(refused_record(&record.replace("\"ok\": \"exec\"", "\"ok\": \"fly\"")), @"2 learn: standard input: not a readable record: line 46, column 38: unknown file access `fly`");
     assert_snapshot!(refused_record(&format!("{{\"schema\": {}", "[".repeat(100_000))), @"2 learn: standard input: not a readable record: line 1, column 12: invalid type: sequence, expected u32");
-    let deep = format!("{{\"schema\": 2, \"program\": null, \"generator\": {}", "[".repeat(100_000));
+    let deep = format!("{{\"schema\": 3, \"program\": null, \"generator\": {}", "[".repeat(100_000));
     assert_snapshot!(refused_record(&deep), @"2 learn: standard input: not a readable record: line 1, column 100044: EOF while parsing a list");
 }
 
 #[test]
 fn records_of_another_layout_name_their_writer() {
     let newer = "{\"schema\": 99, \"generator\": \"learn 9.1.0\", \"whatever\": [1, 2";
-    assert_snapshot!(refused_record(newer), @"2 learn: standard input: written by learn 9.1.0 in layout 99, and this program reads layout 2 only");
-    assert_snapshot!(refused_record("{\"schema\": 0, \"x\": 1}"), @"2 learn: standard input: written by another program in layout 0, and this program reads layout 2 only");
+    assert_snapshot!(refused_record(newer), @"2 learn: standard input: written by learn 9.1.0 in layout 99, and this program reads layout 3 only: use that program, or learn anew");
+    assert_snapshot!(refused_record("{\"schema\": 0, \"x\": 1}"), @"2 learn: standard input: written by another program in layout 0, and this program reads layout 3 only: use that program, or learn anew");
 }
 
 #[test]

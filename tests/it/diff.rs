@@ -554,7 +554,7 @@ fn what_cannot_be_compared_is_named() {
     let text = fs::read_to_string(&sample).unwrap();
     for (content, told) in [
         (text[..text.len() / 2].to_owned(), "not a readable record"),
-        (text.replacen("\"schema\": 2", "\"schema\": 99", 1), "layout 99"),
+        (text.replacen("\"schema\": 3", "\"schema\": 99", 1), "layout 99"),
         ("{\"defaultAction\": \"SCMP_ACT_ALLOW\"".to_owned(), "not a readable profile"),
         ("hello\n".to_owned(), "neither a record"),
         ("\u{0}\u{1}\n".to_owned(), "neither a record"),

@@ -151,6 +151,30 @@ fn explain(items: &[&str]) -> Ended {
 }
 
 #[test]
+fn users_and_groups_are_explained() {
+    let ended = explain(&["# ends as user 33, group 33: /usr/sbin/nginx", "group 0"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+    assert_snapshot!(ended.stdout, @"
+    user 33
+      by /usr/sbin/nginx
+        as nginx -g 'daemon off;'
+        became user 33
+        ended as user 33, group 33
+        2025-11-23T22:00:00Z to 2025-11-23T22:01:00Z, in run 5e1ec7ed00000001
+      leads to
+        capabilities.txt  # becomes user 33
+                          # ends as user 33, group 33: /usr/sbin/nginx
+
+    group 0
+      the workload was started in this group
+      by /usr/sbin/nginx
+        as nginx -g 'daemon off;'
+        ended as user 0, group 0
+        2025-11-23T22:00:00Z to 2025-11-23T22:01:00Z, in run 5e1ec7ed00000001
+    ");
+}
+
+#[test]
 fn capabilities_calls_and_files_are_explained() {
     let ended = explain(&["CAP_CHOWN", "clone", "owner /etc/ssl/openssl.cnf r,"]);
     assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));

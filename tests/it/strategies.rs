@@ -3,9 +3,9 @@
 use learn::abi::{Abi, Syscall};
 use learn::event::{EmptyPath, Outcome};
 use learn::fact::{
-    Access, Arguments, Capability, CapabilitySet, Check, Endpoint, ExecutionFact, Fact, FileFact, Gap, GapKind,
-    IdentityFact, LimitFact, MountFact, MountOperation, NamespaceFact, NamespaceKind, NetworkFact, NetworkOperation,
-    Operation, SignalFact, SignalTarget, TraceFact,
+    Access, Arguments, Capability, CapabilitySet, Check, EndFact, Endpoint, ExecutionFact, Fact, FileFact, Gap,
+    GapKind, IdentityFact, LimitFact, MountFact, MountOperation, NamespaceFact, NamespaceKind, NetworkFact,
+    NetworkOperation, Operation, SignalFact, SignalTarget, TraceFact,
 };
 use learn::infer::args::Degree;
 use learn::path::{AbsPath, to_text};
@@ -204,6 +204,7 @@ pub fn fact() -> impl Strategy<Value = Fact> {
         1 => (0..3u32, any::<bool>()).prop_map(|(id, user)| {
             Fact::Identity(if user { IdentityFact::User(id, id, id) } else { IdentityFact::Group(id, id, id) })
         }),
+        1 => (0..3u32, 0..3u32).prop_map(|(user, group)| Fact::End(EndFact { user, group })),
         1 => (0..16u32, any::<u64>()).prop_map(|(resource, hard)| Fact::Limit(LimitFact { resource, hard })),
         1 => (any::<bool>(), target()).prop_map(|(read_only, to)| Fact::Trace(TraceFact { read_only, to })),
     ]
@@ -225,6 +226,8 @@ fn run() -> impl Strategy<Value = Run> {
             kernel: "6.1.0".into(),
             machine: "x86_64".into(),
             uid: 0,
+            gid: 0,
+            groups: vec![7],
             exact_counts: complete,
             peak_processes: elapsed_ms,
             peak_threads: 1,

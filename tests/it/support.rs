@@ -162,8 +162,11 @@ fn probe(need: &str) -> Result<(), String> {
         "ptrace" => traceable(),
         "root" if nix::unistd::geteuid().is_root() => Ok(()),
         "root" => Err("it runs as root only".to_owned()),
-        "cap_capable" if Path::new("/sys/kernel/tracing/events/capability/cap_capable").exists() => Ok(()),
-        "cap_capable" => Err("the kernel has no tracepoint for capabilities, or tracefs is not mounted".to_owned()),
+        "cap_capable" => {
+            let symbols = std::fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+            let there = symbols.contains("trace_event_raw_event_cap_capable");
+            there.then_some(()).ok_or_else(|| "the kernel has no tracepoint for capabilities (Linux 6.14)".to_owned())
+        }
         "gcc" => succeeds(Command::new("gcc").arg("--version"), "gcc is missing"),
         "gcc-multilib" => {
             let mut compiler = Command::new("gcc");

@@ -205,9 +205,12 @@ impl AppArmor {
             Fact::Trace(fact) => Verdict::allowed_if(self.traces.iter().any(|rule| rule.permits(fact))),
             Fact::Mount(fact) => Verdict::allowed_if(mounts::rule(fact).is_ok_and(|rule| self.mounts.contains(&rule))),
             Fact::Namespace(USER_NAMESPACE) => self.user_namespaces.map_or(Verdict::NotGoverned, Verdict::allowed_if),
-            Fact::Syscall(..) | Fact::Arguments(..) | Fact::Namespace(_) | Fact::Identity(_) | Fact::Limit(_) => {
-                Verdict::NotGoverned
-            }
+            Fact::Syscall(..)
+            | Fact::Arguments(..)
+            | Fact::Namespace(_)
+            | Fact::Identity(_)
+            | Fact::End(_)
+            | Fact::Limit(_) => Verdict::NotGoverned,
         }
     }
 

@@ -173,13 +173,14 @@ fn a_user_is_denied_what_root_may() {
 /// The kernel's own account: it confirms what is needed, and shows what the rules do not know.
 #[test]
 fn the_kernel_is_a_witness() {
-    if !ready(&["su", "python3", "cap_capable"], &["CAP_SETGID", "CAP_SETUID", "CAP_IPC_LOCK"]) {
+    if !ready(&["su", "python3", "cap_capable"], &["CAP_SETGID", "CAP_SETUID", "CAP_IPC_LOCK", "CAP_SYS_ADMIN"]) {
         return;
     }
     let (_fresh, dir) = fresh();
     // SHM_LOCK of one's own memory, within the limit: the kernel asks first and looks at the owner afterwards.
     let script = "
-su -s /bin/sh nobody -c id
+su -s /bin/sh nobody -c id >/dev/null
+grep tracefs /proc/self/mountinfo
 python3 -c '
 import ctypes
 c = ctypes.CDLL(None)
@@ -188,6 +189,9 @@ assert c.shmctl(memory, 11, None) == 0 and c.shmctl(memory, 0, None) == 0'";
     let mut learn = learn(["--quiet", "--kernel-evidence", "-o"]);
     let output = finish(learn.arg(&dir).args(["--", "sh", "-c", script]));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let tracefs: String = mounts.split_inclusive('\n').filter(|line| line.contains("tracefs")).collect();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), tracefs, "the workload sees no mount of learn's");
     let record = read_record(&dir).unwrap();
     let needs = needs(&record);
     let of = |name: &str| needs.iter().find(|need| need.capability.name() == name).unwrap();

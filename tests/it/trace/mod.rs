@@ -144,6 +144,7 @@ impl Learned {
             seen.namespaces.extend(subject.namespaces.iter().map(|(fact, usage)| (*fact, ends(usage))));
             seen.mounts.extend(subject.mounts.iter().map(|(fact, usage)| (fact.clone(), ends(usage))));
             seen.identities.extend(subject.identities.iter().map(|(fact, usage)| (*fact, ends(usage))));
+            seen.ends.extend(subject.ends.keys());
             seen.limits.extend(subject.limits.iter().map(|(fact, usage)| (*fact, ends(usage))));
         }
         seen

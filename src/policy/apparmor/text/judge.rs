@@ -92,9 +92,12 @@ impl Profile {
             Fact::Namespace(NamespaceFact { kind: NamespaceKind::User, joined: false }) if context.governs_users => {
                 self.ask(|what| matches!(what, What::Other { kind, .. } if kind == "userns"))
             }
-            Fact::Syscall(..) | Fact::Arguments(..) | Fact::Namespace(_) | Fact::Identity(_) | Fact::Limit(_) => {
-                Verdict::NotGoverned
-            }
+            Fact::Syscall(..)
+            | Fact::Arguments(..)
+            | Fact::Namespace(_)
+            | Fact::Identity(_)
+            | Fact::End(_)
+            | Fact::Limit(_) => Verdict::NotGoverned,
         }
     }
 
