@@ -381,6 +381,15 @@ mod tests {
     }
 
     #[test]
+    fn a_variable_behind_the_first_slash_stands_for_one_slash_when_it_has_several_values() {
+        let text = "include <tunables/global>\n@{one}=/run/\nprofile x {\n /@{run}/a r,\n /@{one}/b r,\n}\n";
+        let document = parse("x", text, &shipped()).unwrap();
+        assert_eq!(document.permits(&file("/run/a", Access::READ, false)), Verdict::Allowed);
+        assert_eq!(document.permits(&file("/var/run/a", Access::READ, false)), Verdict::Allowed);
+        assert_eq!(document.permits(&file("/run/b", Access::READ, false)), Verdict::Denied);
+    }
+
+    #[test]
     fn other_rules_are_followed() {
         use NetworkOperation::{Bind, Connect, Create};
         let document = document();
