@@ -11,7 +11,7 @@ use crate::abi::{Abi, Syscall};
 use crate::event::Outcome;
 use crate::fact::{
     Access, Arguments, Check, ExecutionFact, Fact, FileFact, IdentityFact, LimitFact, MountFact, NamespaceFact,
-    NetworkFact, SignalFact, TraceFact,
+    NetworkFact, QueueFact, SignalFact, TraceFact,
 };
 use crate::path::AbsPath;
 
@@ -67,6 +67,9 @@ pub struct Subject {
     /// Tasks traced.
     #[serde(with = "entries", skip_serializing_if = "BTreeMap::is_empty")]
     pub traces: BTreeMap<TraceFact, Usage>,
+    /// POSIX message queues.
+    #[serde(with = "entries", skip_serializing_if = "BTreeMap::is_empty")]
+    pub queues: BTreeMap<QueueFact, Usage>,
 }
 
 /// How an executable was started: its command line and the programs from the workload's root to it.
@@ -221,6 +224,7 @@ impl Subject {
             Fact::Identity(fact) => note(&mut self.identities, fact, class, moment, "ids", LIMIT),
             Fact::Limit(fact) => note(&mut self.limits, fact, class, moment, "resource limits", LIMIT),
             Fact::Trace(fact) => note(&mut self.traces, fact, class, moment, "traced tasks", LIMIT),
+            Fact::Queue(fact) => note(&mut self.queues, fact, class, moment, "message queues", LIMIT),
         }
     }
 
@@ -290,6 +294,7 @@ impl Subject {
             .chain(listed(&self.identities, Fact::Identity))
             .chain(listed(&self.limits, Fact::Limit))
             .chain(listed(&self.traces, Fact::Trace))
+            .chain(listed(&self.queues, Fact::Queue))
     }
 }
 

@@ -145,6 +145,7 @@ impl Learned {
             seen.mounts.extend(subject.mounts.iter().map(|(fact, usage)| (fact.clone(), ends(usage))));
             seen.identities.extend(subject.identities.iter().map(|(fact, usage)| (*fact, ends(usage))));
             seen.limits.extend(subject.limits.iter().map(|(fact, usage)| (*fact, ends(usage))));
+            seen.queues.extend(subject.queues.iter().map(|(fact, usage)| (fact.clone(), ends(usage))));
         }
         seen
     }
