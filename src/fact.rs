@@ -41,6 +41,8 @@ pub enum Fact {
     Limit(LimitFact),
     /// Another task was traced.
     Trace(TraceFact),
+    /// A POSIX message queue was used.
+    Queue(QueueFact),
 }
 
 impl Fact {
@@ -405,6 +407,49 @@ pub struct TraceFact {
     pub read_only: bool,
     /// Whom.
     pub to: SignalTarget,
+}
+
+/// The use of a POSIX message queue (`mq_overview(7)`).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct QueueFact {
+    /// Its name, with the slash at the beginning.
+    pub name: AbsPath,
+    /// What was done.
+    pub access: QueueAccess,
+}
+
+/// What was done with a message queue, in AppArmor's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names are those of apparmor.d(5)")]
+pub enum QueueAccess {
+    Create,
+    Open,
+    Delete,
+    Read,
+    Write,
+    Getattr,
+    Setattr,
+}
+
+impl QueueAccess {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Create, Self::Open, Self::Delete, Self::Read, Self::Write, Self::Getattr, Self::Setattr];
+
+    /// The name used in records and rules.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Open => "open",
+            Self::Delete => "delete",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Getattr => "getattr",
+            Self::Setattr => "setattr",
+        }
+    }
 }
 
 /// A call whose outcome may hang on a capability, with the operands that the kernel looks at.

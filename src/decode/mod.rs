@@ -31,6 +31,7 @@ mod netlink;
 mod option;
 mod path;
 mod process;
+mod queue;
 mod quiet;
 mod read;
 mod scene;

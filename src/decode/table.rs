@@ -9,7 +9,7 @@ use super::path::{Flags, stat};
 use super::scene::{At, Decode, Values};
 use super::{
     bpf, device, exec, ident, inspect, ipc, memory, message, metadata, mount, multiplex, name, net, option, path,
-    process, schedule,
+    process, queue, schedule,
 };
 use crate::abi::Abi;
 use crate::event::{Nameless, Unless};
@@ -127,6 +127,9 @@ static DECODERS: &[(&str, &dyn Decode)] = &[
     ("move_mount", &mount::MoveMount),
     ("move_pages", &inspect::Inspect { process: 0, descriptor: false, read_only: true }),
     ("mprotect", &memory::Protect),
+    ("mq_getsetattr", &queue::Attributes),
+    ("mq_open", &queue::Open),
+    ("mq_unlink", &queue::Unlink),
     ("msgctl", &ipc::Control { kind: ipc::Kind::Queue, command: 1 }),
     ("msgget", &ipc::Get { kind: ipc::Kind::Queue, flags: 1 }),
     ("name_to_handle_at", &path::Use { at: At::dir(0, 1).nofollow().flags(4), access: Access::STAT, need: 0 }),

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Kind, Side, words};
-use crate::fact::Capability;
+use crate::fact::{Capability, QueueAccess};
 use crate::path::to_text;
 use crate::policy::apparmor::Permissions;
 use crate::policy::apparmor::text::{Document, Exec, Names, Profile, Rule, What};
@@ -287,6 +287,15 @@ fn plain_claims<'d>(rule: &'d Rule, profile: &Profile) -> Vec<Claim<'d>> {
             let wider = vec![(format!("{operation} on anything"), operation.to_owned())];
             vec![plain(Kind::Mount, format!("{operation} on {target}"), rule.to_string(), wider)]
         }
+        What::Queue { access, name } => {
+            let name = name.as_ref().map_or_else(|| "any".to_owned(), |name| name.text().to_owned());
+            let all = QueueAccess::ALL.into_iter().filter(|one| access.is_empty() || access.contains(one));
+            let claim = |one: QueueAccess| {
+                let wider = vec![("any".to_owned(), one.name().to_owned())];
+                plain(Kind::Queue, name.clone(), one.name().to_owned(), wider)
+            };
+            all.map(claim).collect()
+        }
         What::Other { kind, words } => {
             vec![plain(Kind::Policy, format!("rule {kind} {words}").trim_end().to_owned(), String::new(), Vec::new())]
         }
@@ -367,6 +376,8 @@ owner /srv/a/b r,";
         assert_eq!(told("network inet stream,", "network inet,"), ["critical added inet any"]);
         assert_eq!(told("signal send set=term peer=y,", "signal (send) set=term,"), ["medium widened term to anybody"]);
         assert_eq!(told("owner /srv/a w,", "/srv/a w,"), ["medium widened /srv/a write"]);
+        assert_eq!(told("mqueue r /a,", "mqueue (open, read) /a,"), ["medium widened /a open"]);
+        assert_eq!(told("mqueue read,", "mqueue read /a,"), ["low removed any read"]);
     }
 
     #[test]

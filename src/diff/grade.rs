@@ -23,6 +23,7 @@ pub fn grade(kind: Kind, name: &str, part: &str) -> Grade {
         Kind::Identity if part.split('/').any(|id| id == "0") => (Level::High, "becomes root"),
         Kind::Identity => (Level::Medium, "changes who the process is"),
         Kind::Ptrace => (Level::Critical, "reads and changes other processes"),
+        Kind::Queue => (Level::Medium, "exchanges messages with other programs"),
         Kind::Signal if part.contains("outside") || part.ends_with("anybody") => {
             (Level::Medium, "reaches processes of others")
         }
@@ -153,6 +154,7 @@ mod tests {
             (Kind::Network, "connect unix stream", "/run/docker.sock", Level::Critical),
             (Kind::Network, "accept inet stream", "10.0.0.1:0", Level::Noise),
             (Kind::Identity, "user", "33/0/0", Level::High),
+            (Kind::Queue, "/jobs", "open", Level::Medium),
             (Kind::Policy, "default action", "allowed", Level::Critical),
             (Kind::Policy, "default action", "refused: EPERM", Level::Low),
             (Kind::Policy, "flag SECCOMP_FILTER_FLAG_SPEC_ALLOW", "", Level::Medium),

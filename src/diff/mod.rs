@@ -50,6 +50,8 @@ pub enum Kind {
     Identity,
     /// Tracing of other tasks.
     Ptrace,
+    /// A message queue; its parts are what is done.
+    Queue,
     /// A signal; its parts are the receivers.
     Signal,
     /// A resource limit.
@@ -64,7 +66,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the lists.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Capability,
         Self::Syscall,
         Self::Program,
@@ -75,6 +77,7 @@ impl Kind {
         Self::Namespace,
         Self::Identity,
         Self::Ptrace,
+        Self::Queue,
         Self::Signal,
         Self::Limit,
         Self::Gap,
@@ -96,6 +99,7 @@ impl Kind {
             Self::Namespace => "namespace",
             Self::Identity => "identity",
             Self::Ptrace => "ptrace",
+            Self::Queue => "queue",
             Self::Signal => "signal",
             Self::Limit => "limit",
             Self::Gap => "gap",
@@ -118,6 +122,7 @@ impl Kind {
             Self::Namespace => "namespaces",
             Self::Identity => "identities",
             Self::Ptrace => "ptrace uses",
+            Self::Queue => "message queues",
             Self::Signal => "signals",
             Self::Limit => "limits",
             Self::Gap => "gaps",

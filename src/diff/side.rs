@@ -66,6 +66,9 @@ impl<'r> Side<'r> {
         for (fact, because) in &needs.traces {
             side.add(Kind::Ptrace, if fact.read_only { "read" } else { "trace" }, words::target(&fact.to), because);
         }
+        for (fact, because) in &needs.queues {
+            side.add(Kind::Queue, fact.name.to_string(), fact.access.name(), because);
+        }
         for gap in needs.origin.gaps {
             side.add(Kind::Gap, format!("{}: {}", gap.kind.name(), gap.detail), "", &[]);
         }

@@ -107,6 +107,7 @@ fn rule(text: &str, owner: bool) -> Reading {
         "userns" => Some(vec![Topic::Namespace(NamespaceKind::User)]),
         "ptrace" => Some(vec![Topic::Ptrace]),
         "signal" => return signal(text),
+        "mqueue" => queues(rest),
         "mount" => mounts(MountOperation::Mount, rest),
         "remount" => mounts(MountOperation::Remount, rest),
         "umount" => mounts(MountOperation::Umount, rest),
@@ -147,6 +148,15 @@ fn signal(text: &str) -> Reading {
         Some(signals) => Reading::rule(Topic::Signals(signals)),
         None => Reading::Unknown,
     }
+}
+
+/// A name stands last, if there is one.
+fn queues(rest: &str) -> Option<Vec<Topic>> {
+    let name = words(rest).pop().filter(|last| last.starts_with(['/', '"']));
+    Some(vec![Topic::Queues(match name {
+        Some(name) => Some(path(name)?.0),
+        None => None,
+    })])
 }
 
 /// The mount point stands last.
@@ -221,6 +231,8 @@ mod tests {
             ("ptrace (read) peer=x,", "ptrace:any"),
             ("mount fstype=\"tmpfs\" options=(rw, nosuid) \"none\" -> /x{,/},", "mount:/x{,/}"),
             ("umount \"/a b\",", "mount:/a b"),
+            ("mqueue (open, read) type=posix /jobs,", "queue:/jobs"),
+            ("mqueue,", "queue:any"),
             ("owner \"/srv/caf\u{e9} \\[1\\].html\" r,", "file:/srv/caf\u{e9} \\[1\\].html"),
             ("/usr/bin/x mrCx -> y,", "file:/usr/bin/x"),
             ("audit owner /a/** rwkl, # why", "file:/a/**"),

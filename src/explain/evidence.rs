@@ -178,6 +178,7 @@ fn deed(fact: &Fact, outcomes: &Outcomes) -> Option<String> {
             let (name, hard) = words::limit(fact);
             format!("set {name} to {hard}")
         }
+        Fact::Queue(fact) => format!("{} {}", fact.access.name(), fact.name),
         Fact::Trace(fact) => {
             format!("{} {}", if fact.read_only { "read" } else { "traced" }, words::target(&fact.to))
         }

@@ -39,7 +39,7 @@ pub(super) fn topics(item: &str, record: &Record) -> Vec<Topic> {
 }
 
 /// The kinds that can stand before a colon.
-pub(super) const KINDS: [&str; 15] = [
+pub(super) const KINDS: [&str; 16] = [
     "abi",
     "address",
     "capability",
@@ -52,6 +52,7 @@ pub(super) const KINDS: [&str; 15] = [
     "network",
     "port",
     "ptrace",
+    "queue",
     "signal",
     "syscall",
     "user",
@@ -63,6 +64,7 @@ fn explicit(kind: &str, name: &str) -> Option<Topic> {
         "address" => Some(Topic::Address(name.to_owned())),
         "mount" => Some(Topic::Mounts(None, Some(Glob::parse(name)?))),
         "ptrace" => Some(Topic::Ptrace),
+        "queue" => Some(Topic::Queues(Some(Glob::parse(name)?))),
         "network" if name == "any" => Some(Topic::Sockets(None, None)),
         "signal" if name == "any" => Some(Topic::Signals([].into())),
         _ => None,

@@ -37,6 +37,8 @@ pub enum Topic {
     Signals(BTreeSet<&'static str>),
     /// Tracing of other tasks.
     Ptrace,
+    /// Message queues of these names, or of any.
+    Queues(Option<Glob>),
     /// Changes of the mount table, of one kind and below some mount points, or any.
     Mounts(Option<MountOperation>, Option<Glob>),
     /// A namespace.
@@ -91,6 +93,7 @@ impl Topic {
             Self::Address(_) => "address",
             Self::Signals(_) => "signal",
             Self::Ptrace => "ptrace",
+            Self::Queues(_) => "queue",
             Self::Mounts(..) => "mount",
             Self::Namespace(_) => "namespace",
             Self::User(_) => "user",
@@ -125,7 +128,7 @@ impl Topic {
             Self::Signals(signals) if signals.is_empty() => "any".to_owned(),
             Self::Signals(signals) => signals.iter().copied().collect::<Vec<_>>().join(" "),
             Self::Ptrace => "any".to_owned(),
-            Self::Mounts(_, target) => target.as_ref().map_or("any", Glob::text).to_owned(),
+            Self::Queues(target) | Self::Mounts(_, target) => target.as_ref().map_or("any", Glob::text).to_owned(),
             Self::Namespace(kind) => format!("{kind:?}").to_ascii_lowercase(),
             Self::User(id) | Self::Group(id) => id.to_string(),
             Self::Limit(name) => name.clone(),
@@ -164,6 +167,7 @@ impl Topic {
                 signals.is_empty() || names::signal(fact.signal).is_some_and(|word| signals.contains(word))
             }
             (Self::Ptrace, Fact::Trace(_)) => true,
+            (Self::Queues(name), Fact::Queue(fact)) => name.as_ref().is_none_or(|name| name.has(&fact.name)),
             (Self::Mounts(operation, target), Fact::Mount(fact)) => {
                 operation.is_none_or(|operation| operation == fact.operation)
                     && target.as_ref().is_none_or(|target| target.has(&fact.target))
@@ -184,7 +188,7 @@ impl Topic {
     pub(super) fn is_pattern(&self) -> bool {
         match self {
             Self::Files(files) => files.paths.is_pattern(),
-            Self::Mounts(_, Some(target)) => target.is_pattern(),
+            Self::Queues(Some(target)) | Self::Mounts(_, Some(target)) => target.is_pattern(),
             _ => false,
         }
     }

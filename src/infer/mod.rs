@@ -20,7 +20,7 @@ use globs::Generaliser;
 use crate::abi::{Abi, Syscall};
 use crate::fact::{
     Arguments, Capability, ExecutionFact, Gap, IdentityFact, LimitFact, MountFact, NamespaceFact, NetworkFact,
-    SignalFact, TraceFact,
+    QueueFact, SignalFact, TraceFact,
 };
 use crate::path::AbsPath;
 use crate::record::{Evidence, Outcomes, Record, Subject, Usage};
@@ -89,6 +89,8 @@ pub struct Needs<'r> {
     pub limits: BTreeMap<&'r LimitFact, Because<'r>>,
     /// Tasks traced.
     pub traces: BTreeMap<&'r TraceFact, Because<'r>>,
+    /// POSIX message queues.
+    pub queues: BTreeMap<&'r QueueFact, Because<'r>>,
     /// The parts of all this that single programs need, when each is to have a profile of its own.
     pub shares: Vec<Share<'r>>,
 }
@@ -197,6 +199,7 @@ fn of_subjects<'r>(
         identities: gather(subjects, |subject| &subject.identities, outcome::other),
         limits: gather(subjects, |subject| &subject.limits, outcome::other),
         traces: gather(subjects, |subject| &subject.traces, outcome::other),
+        queues: gather(subjects, |subject| &subject.queues, outcome::other),
         shares: Vec::new(),
     }
 }

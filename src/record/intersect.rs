@@ -27,7 +27,7 @@ impl Subject {
         #[rustfmt::skip]
         let Self {
             invocations, syscalls, files, network, executions, checks,
-            signals, namespaces, mounts, identities, ends, limits, traces,
+            signals, namespaces, mounts, identities, ends, limits, traces, queues,
         } = other;
         join_samples(&mut self.invocations, invocations);
         common(&mut self.syscalls, syscalls, |calls, other| {
@@ -45,6 +45,7 @@ impl Subject {
         common(&mut self.ends, ends, Usage::meet);
         common(&mut self.limits, limits, Usage::meet);
         common(&mut self.traces, traces, Usage::meet);
+        common(&mut self.queues, queues, Usage::meet);
     }
 }
 

@@ -96,7 +96,7 @@ impl Subject {
         #[rustfmt::skip]
         let Self {
             invocations, syscalls, files, network, executions, checks,
-            signals, namespaces, mounts, identities, ends, limits, traces,
+            signals, namespaces, mounts, identities, ends, limits, traces, queues,
         } = other;
         join_samples(&mut self.invocations, invocations);
         union(&mut self.syscalls, syscalls, |calls, other| union(calls, other, SyscallUse::join));
@@ -111,6 +111,7 @@ impl Subject {
         union(&mut self.ends, ends, Usage::join);
         union(&mut self.limits, limits, Usage::join);
         union(&mut self.traces, traces, Usage::join);
+        union(&mut self.queues, queues, Usage::join);
     }
 }
 

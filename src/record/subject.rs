@@ -11,7 +11,7 @@ use crate::abi::{Abi, Syscall};
 use crate::event::Outcome;
 use crate::fact::{
     Access, Arguments, Check, EndFact, ExecutionFact, Fact, FileFact, IdentityFact, LimitFact, MountFact,
-    NamespaceFact, NetworkFact, SignalFact, TraceFact,
+    NamespaceFact, NetworkFact, QueueFact, SignalFact, TraceFact,
 };
 use crate::path::AbsPath;
 
@@ -70,6 +70,9 @@ pub struct Subject {
     /// Tasks traced.
     #[serde(with = "entries", skip_serializing_if = "BTreeMap::is_empty")]
     pub traces: BTreeMap<TraceFact, Usage>,
+    /// POSIX message queues.
+    #[serde(with = "entries", skip_serializing_if = "BTreeMap::is_empty")]
+    pub queues: BTreeMap<QueueFact, Usage>,
 }
 
 /// How an executable was started: its command line and the programs from the workload's root to it.
@@ -225,6 +228,7 @@ impl Subject {
             Fact::End(fact) => note(&mut self.ends, fact, class, moment, "ids at the end", LIMIT),
             Fact::Limit(fact) => note(&mut self.limits, fact, class, moment, "resource limits", LIMIT),
             Fact::Trace(fact) => note(&mut self.traces, fact, class, moment, "traced tasks", LIMIT),
+            Fact::Queue(fact) => note(&mut self.queues, fact, class, moment, "message queues", LIMIT),
         }
     }
 
@@ -295,6 +299,7 @@ impl Subject {
             .chain(listed(&self.ends, Fact::End))
             .chain(listed(&self.limits, Fact::Limit))
             .chain(listed(&self.traces, Fact::Trace))
+            .chain(listed(&self.queues, Fact::Queue))
     }
 }
 

@@ -107,6 +107,7 @@ struct Evidence {
     signals: BTreeMap<&'static str, String>,
     /// By the mount point.
     mounts: BTreeMap<AbsPath, String>,
+    queues: BTreeMap<AbsPath, String>,
 }
 
 /// How many paths behind one pattern are written out.
@@ -136,6 +137,7 @@ fn evidence(needs: &Needs<'_>, program: Option<&AbsPath>) -> Evidence {
         network: gathered(network),
         signals: gathered(signals),
         mounts: gathered(mounts),
+        queues: gathered(needs.queues.iter().map(|(fact, because)| (fact.name.clone(), because))),
     }
 }
 
@@ -209,6 +211,16 @@ fn sections(names: &Names<'_>, policy: &AppArmor, indent: Indent, evidence: &Evi
             |to, rule| signal(names, to, rule),
         ),
         section("Tracing", indent, &policy.traces, |to, rule| trace(names, to, rule)),
+        told(
+            "Message queues",
+            indent,
+            policy.queues.iter().flatten(),
+            |(name, _)| evidence.queues.get(*name),
+            |to, (name, accesses)| {
+                to.fixed("mqueue (").words(accesses.iter().map(|access| access.name())).fixed(") type=posix ");
+                to.pattern(&Pattern::Literal(name.clone()), Tail::File);
+            },
+        ),
         told("Mounts", indent, &policy.mounts, |rule| evidence.mounts.get(&rule.target), mount),
     ];
     sections.extend(files(names, &policy.files, indent, evidence));

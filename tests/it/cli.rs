@@ -229,7 +229,7 @@ fn help_of_the_program() {
 
               Possible values:
               - 3.0: AppArmor 3
-              - 4.0: AppArmor 4: unix sockets and user namespaces have rules of their own
+              - 4.0: AppArmor 4: with rules for unix sockets, user namespaces and message queues
               
               [default: 3.0]
 
@@ -409,7 +409,7 @@ fn help_of_render() {
 
               Possible values:
               - 3.0: AppArmor 3
-              - 4.0: AppArmor 4: unix sockets and user namespaces have rules of their own
+              - 4.0: AppArmor 4: with rules for unix sockets, user namespaces and message queues
               
               [default: 3.0]
 

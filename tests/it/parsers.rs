@@ -20,13 +20,15 @@ use crate::laws::rendered;
 use crate::strategies;
 use crate::tool::{require, samples};
 
-/// The features of a kernel with all of this ABI, so that no rule is downgraded for this machine's kernel.
-const FEATURES: &str = "/etc/apparmor.d/abi/3.0";
-
-/// Compiles a profile, warnings being errors. Returns the compiled form.
+/// Compiles a profile of abi 3.0, warnings being errors. Returns the compiled form.
 pub fn compile(parser: &Path, profile: &str) -> Result<Vec<u8>, String> {
+    compile_for(parser, "/etc/apparmor.d/abi/3.0", profile)
+}
+
+/// The same for a kernel with these features, those of a whole ABI, so that no rule is downgraded for this machine's.
+pub fn compile_for(parser: &Path, features: &str, profile: &str) -> Result<Vec<u8>, String> {
     let mut child = Command::new(parser)
-        .args(["-Q", "-K", "-S", "--warn=all", "--Werror=all", "-M", FEATURES])
+        .args(["-Q", "-K", "-S", "--warn=all", "--Werror=all", "-M", features])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

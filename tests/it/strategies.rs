@@ -5,7 +5,7 @@ use learn::event::{EmptyPath, Outcome};
 use learn::fact::{
     Access, Arguments, Capability, CapabilitySet, Check, EndFact, Endpoint, ExecutionFact, Fact, FileFact, Gap,
     GapKind, IdentityFact, LimitFact, MountFact, MountOperation, NamespaceFact, NamespaceKind, NetworkFact,
-    NetworkOperation, Operation, SignalFact, SignalTarget, TraceFact,
+    NetworkOperation, Operation, QueueAccess, QueueFact, SignalFact, SignalTarget, TraceFact,
 };
 use learn::infer::args::Degree;
 use learn::path::{AbsPath, to_text};
@@ -207,6 +207,8 @@ pub fn fact() -> impl Strategy<Value = Fact> {
         1 => (0..3u32, 0..3u32).prop_map(|(user, group)| Fact::End(EndFact { user, group })),
         1 => (0..16u32, any::<u64>()).prop_map(|(resource, hard)| Fact::Limit(LimitFact { resource, hard })),
         1 => (any::<bool>(), target()).prop_map(|(read_only, to)| Fact::Trace(TraceFact { read_only, to })),
+        1 => (path(), select(QueueAccess::ALL.to_vec()))
+            .prop_map(|(name, access)| Fact::Queue(QueueFact { name, access })),
     ]
 }
 

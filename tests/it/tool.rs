@@ -56,10 +56,14 @@ pub fn require(name: &str) -> Option<PathBuf> {
     if found.is_none() {
         let required = std::env::var("LEARN_TEST_REQUIRE").unwrap_or_default();
         assert!(!required.split(',').any(|one| one == name), "{name} is required and absent");
-        // Not by a macro, whose text would be captured.
-        let _ = writeln!(std::io::stderr(), "not tested: {name} is absent");
+        say(&format!("not tested: {name} is absent"));
     }
     found
+}
+
+/// Writes to standard error. Not by a macro, whose text would be captured.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Every folder below `samples` that holds a record.

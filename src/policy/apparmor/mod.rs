@@ -2,7 +2,8 @@
 //!
 //! One profile for the whole workload: programs that it executes run under the same profile (`ix`); or, when that is
 //! asked for, one for each program. Every rule is for one observed thing; [`RECEIVED`] lists the one exception. There is
-//! no rule for resource limits: `set rlimit` would not permit a change, it would make one when the profile attaches.
+//! no rule for resource limits: `set rlimit` would not permit a change, it would make one when the profile attaches. There
+//! is none for `io_uring` either: no ABI before 5.0 governs it, and the parser would drop the rule.
 
 pub mod abstractions;
 pub mod denies;
@@ -16,7 +17,7 @@ mod programs;
 mod signals;
 pub mod text;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use files::{FileRule, Permissions, Transition};
@@ -28,7 +29,7 @@ pub use abstractions::Included;
 pub use denies::{DENIES, Deny};
 
 use super::{Policy, Verdict, caps};
-use crate::fact::{Access, Capability, Fact, Gap, GapKind, NamespaceFact, NamespaceKind, NetworkFact};
+use crate::fact::{Access, Capability, Fact, Gap, GapKind, NamespaceFact, NamespaceKind, NetworkFact, QueueAccess};
 use crate::infer::caps::{idle_question, sufficient};
 use crate::infer::{CapabilityNeed, Needs, Pattern};
 use crate::path::AbsPath;
@@ -36,6 +37,9 @@ use programs::{Programs, Under};
 
 /// Family and type of sockets.
 pub type NetworkRule = (&'static str, &'static str);
+
+/// What may be done with message queues, by their names.
+pub type QueueRules = BTreeMap<AbsPath, BTreeSet<QueueAccess>>;
 
 /// A profile.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +52,8 @@ pub struct AppArmor {
     pub network: BTreeSet<NetworkRule>,
     /// Whether user namespaces may be made, where that is governed.
     pub user_namespaces: Option<bool>,
+    /// POSIX message queues by name, with what may be done, where that is governed.
+    pub queues: Option<QueueRules>,
     /// The abstractions that it includes; what they grant is in no other rule.
     pub includes: Vec<Included>,
     /// What it denies, whatever else it includes.
@@ -88,11 +94,11 @@ impl AppArmor {
         } else {
             Self::divided(&programs, &mut gaps)
         };
-        let makes = |needs: &Needs<'_>| needs.namespaces.keys().any(|fact| **fact == USER_NAMESPACE);
-        let governed = |needs: &Needs<'_>| (options.abi >= PolicyAbi::V4).then(|| makes(needs));
-        this.user_namespaces = governed(programs.main().unwrap_or(needs));
-        for ((_, profile), needs) in this.programs.iter_mut().zip(programs.others()) {
-            profile.user_namespaces = governed(needs);
+        if options.abi >= PolicyAbi::V4 {
+            this.govern(programs.main().unwrap_or(needs));
+            for ((_, profile), needs) in this.programs.iter_mut().zip(programs.others()) {
+                profile.govern(needs);
+            }
         }
         gaps.extend(changed_profile(needs));
         this.exec = if programs.single() { Exec::Inherit } else { options.exec };
@@ -147,6 +153,16 @@ impl AppArmor {
             }
         }
         Self { programs: others, ..main.unwrap_or_default() }
+    }
+
+    /// Adds what is governed since [`PolicyAbi::V4`].
+    fn govern(&mut self, needs: &Needs<'_>) {
+        self.user_namespaces = Some(needs.namespaces.keys().any(|fact| **fact == USER_NAMESPACE));
+        let mut queues = QueueRules::new();
+        for fact in needs.queues.keys() {
+            queues.entry(fact.name.clone()).or_default().insert(fact.access);
+        }
+        self.queues = Some(queues);
     }
 
     /// Adds what profiles allow each other.
@@ -205,6 +221,9 @@ impl AppArmor {
             Fact::Trace(fact) => Verdict::allowed_if(self.traces.iter().any(|rule| rule.permits(fact))),
             Fact::Mount(fact) => Verdict::allowed_if(mounts::rule(fact).is_ok_and(|rule| self.mounts.contains(&rule))),
             Fact::Namespace(USER_NAMESPACE) => self.user_namespaces.map_or(Verdict::NotGoverned, Verdict::allowed_if),
+            Fact::Queue(fact) => self.queues.as_ref().map_or(Verdict::NotGoverned, |queues| {
+                Verdict::allowed_if(queues.get(&fact.name).is_some_and(|allowed| allowed.contains(&fact.access)))
+            }),
             Fact::Syscall(..)
             | Fact::Arguments(..)
             | Fact::Namespace(_)
@@ -305,6 +324,23 @@ mod tests {
     use super::*;
     use crate::infer::infer;
     use crate::record::Record;
+
+    #[test]
+    fn message_queues_are_governed_since_abi_4() {
+        use crate::event::Outcome;
+        use crate::fact::QueueFact;
+        use crate::record::{Moment, RunId};
+        let queue = |access| Fact::Queue(QueueFact { name: AbsPath::new(b"/jobs").unwrap(), access });
+        let mut record = Record::default();
+        let moment = Moment { run: RunId(1), at_ms: 1, by: None };
+        record.absorb(&AbsPath::root(), queue(QueueAccess::Open), Outcome::Returned(3), moment);
+        record.absorb(&AbsPath::root(), queue(QueueAccess::Create), Outcome::Failed(libc::EACCES), moment);
+        let needs = infer(&record, &crate::infer::Options::default());
+        let policy = |abi| AppArmor::new(&needs, &Options { abi, ..Options::default() });
+        assert_eq!(policy(PolicyAbi::V3).permits(&queue(QueueAccess::Open)), Verdict::NotGoverned);
+        assert_eq!(policy(PolicyAbi::V4).permits(&queue(QueueAccess::Open)), Verdict::Allowed);
+        assert_eq!(policy(PolicyAbi::V4).permits(&queue(QueueAccess::Create)), Verdict::Denied);
+    }
 
     #[test]
     fn an_empty_record_allows_to_be_stopped() {

@@ -44,7 +44,7 @@ pub enum PolicyAbi {
     /// `abi/3.0`.
     #[default]
     V3,
-    /// `abi/4.0`: unix sockets and user namespaces have rules of their own.
+    /// `abi/4.0`: unix sockets, user namespaces and POSIX message queues have rules of their own.
     V4,
 }
 
@@ -52,7 +52,7 @@ impl PolicyAbi {
     /// Every choice with its name and what it means.
     pub const NAMES: [(Self, &'static str, &'static str); 2] = [
         (Self::V3, "3.0", "AppArmor 3"),
-        (Self::V4, "4.0", "AppArmor 4: unix sockets and user namespaces have rules of their own"),
+        (Self::V4, "4.0", "AppArmor 4: with rules for unix sockets, user namespaces and message queues"),
     ];
 
     /// Its number.

@@ -18,10 +18,10 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::TestRunner;
 
-use crate::parsers::{compile, random};
+use crate::parsers::{compile, compile_for, random};
 use crate::strategies;
 use crate::support::fresh;
-use crate::tool::{learn, require, samples};
+use crate::tool::{learn, require, samples, say};
 use dfa::Dfa;
 
 const SHARES: infer::Options = infer::Options { globs: infer::Globs::Safe, comments: true, shares: true };
@@ -36,6 +36,11 @@ fn options() -> impl Strategy<Value = Options> {
         let abstractions = Abstractions { names, frugal: abstractions == 1, files: text::shipped().into() };
         Options { exec, container, abstractions, abi: PolicyAbi::V3 }
     })
+}
+
+/// The same for either ABI.
+fn any_options() -> impl Strategy<Value = Options> {
+    (options(), select(vec![PolicyAbi::V3, PolicyAbi::V4])).prop_map(|(options, abi)| Options { abi, ..options })
 }
 
 /// The profile for `record`.
@@ -71,7 +76,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
-    fn what_is_read_back_says_the_same(record in strategies::record(), fact in strategies::fact(), options in options()) {
+    fn what_is_read_back_says_the_same(record in strategies::record(), fact in strategies::fact(), options in any_options()) {
         let needs = infer(&record, &SHARES);
         let written = AppArmor::new(&needs, &options);
         let text = rendered(&record, &options);
@@ -114,6 +119,23 @@ fn the_parser_takes_whatever_is_asked_for() {
         let record = random(&mut runner, &strategies::record());
         let text = rendered(&record, &random(&mut runner, &options()));
         compile(&parser, &text).unwrap_or_else(|said| panic!("{said}\n{text}"));
+    }
+}
+
+#[test]
+fn a_parser_of_abi_4_takes_its_rules() {
+    const FEATURES: &str = "/etc/apparmor.d/abi/4.0";
+    let Some(parser) = require("apparmor_parser") else { return };
+    if !std::path::Path::new(FEATURES).exists() {
+        say(&format!("not tested: {FEATURES} is absent, the parser is an older one"));
+        return;
+    }
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..64 {
+        let record = random(&mut runner, &strategies::record());
+        let options = Options { abi: PolicyAbi::V4, ..random(&mut runner, &options()) };
+        let text = rendered(&record, &options);
+        compile_for(&parser, FEATURES, &text).unwrap_or_else(|said| panic!("{said}\n{text}"));
     }
 }
 

@@ -146,6 +146,7 @@ impl Learned {
             seen.identities.extend(subject.identities.iter().map(|(fact, usage)| (*fact, ends(usage))));
             seen.ends.extend(subject.ends.keys());
             seen.limits.extend(subject.limits.iter().map(|(fact, usage)| (*fact, ends(usage))));
+            seen.queues.extend(subject.queues.iter().map(|(fact, usage)| (fact.clone(), ends(usage))));
         }
         seen
     }

@@ -1,4 +1,4 @@
-//! Sockets by family, with what was done and to whom (issue 2).
+//! Sockets by family, with what was done and to whom (issue 2); message queues (issue 5).
 
 use super::expect;
 use crate::support::require;
@@ -26,4 +26,5 @@ scenarios! {
     unix_sockets_without_names: "unix-pair";
     netlink: "netlink";
     connections_that_fail_or_are_in_progress: "connect-failures";
+    message_queues: "queues";
 }

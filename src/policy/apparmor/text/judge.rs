@@ -16,8 +16,8 @@ impl Policy for Document {
     /// A fact does not tell which program it is of: it is allowed when any profile allows it. What no profile allows may
     /// be allowed by a rule that was not understood.
     fn permits(&self, fact: &Fact) -> Verdict {
-        let governs_users = self.abi.as_deref().is_some_and(|abi| !abi.starts_with('3') && !abi.starts_with("kernel"));
-        let context = Context { governs_users, profiles: self.all().collect() };
+        let governs_more = self.abi.as_deref().is_some_and(|abi| !abi.starts_with('3') && !abi.starts_with("kernel"));
+        let context = Context { governs_more, profiles: self.all().collect() };
         let mut best = Verdict::NotGoverned;
         for profile in &context.profiles {
             match profile.permits(fact, &context) {
@@ -38,8 +38,8 @@ impl Policy for Document {
 
 /// What a verdict depends on beside the profile.
 struct Context<'d> {
-    /// Whether making user namespaces is governed.
-    governs_users: bool,
+    /// Whether user namespaces and message queues are governed.
+    governs_more: bool,
     /// Every profile of the text.
     profiles: Vec<&'d Profile>,
 }
@@ -61,6 +61,7 @@ fn kinds(fact: &Fact) -> &'static [&'static str] {
         Fact::Check(_) => &["capability", "all"],
         Fact::Signal(_) => &["signal", "all"],
         Fact::Trace(_) => &["ptrace", "all"],
+        Fact::Queue(_) => &["mqueue", "all"],
         Fact::Mount(_) => &["mount", "remount", "umount", "unmount", "pivot_root", "all"],
         Fact::File(_) | Fact::Execution(_) => &["file", "link", "alias", "all", ""],
         _ => &["all"],
@@ -70,7 +71,7 @@ fn kinds(fact: &Fact) -> &'static [&'static str] {
 impl Profile {
     /// What it says when there is no other profile.
     pub(in crate::policy::apparmor) fn allows(&self, fact: &Fact) -> Verdict {
-        self.permits(fact, &Context { governs_users: false, profiles: vec![self] })
+        self.permits(fact, &Context { governs_more: false, profiles: vec![self] })
     }
 
     /// Whether sockets of this family and type may be made, whatever is done with them.
@@ -89,15 +90,21 @@ impl Profile {
             Fact::Signal(fact) => self.signal(fact, context),
             Fact::Trace(fact) => self.trace(fact, context),
             Fact::Mount(fact) => self.mount(fact),
-            Fact::Namespace(NamespaceFact { kind: NamespaceKind::User, joined: false }) if context.governs_users => {
+            Fact::Namespace(NamespaceFact { kind: NamespaceKind::User, joined: false }) if context.governs_more => {
                 self.ask(|what| matches!(what, What::Other { kind, .. } if kind == "userns"))
             }
+            Fact::Queue(fact) if context.governs_more => self.ask(|what| {
+                matches!(what, What::Queue { access, name }
+                    if (access.is_empty() || access.contains(&fact.access))
+                        && name.as_ref().is_none_or(|name| name.matches(fact.name.as_bytes())))
+            }),
             Fact::Syscall(..)
             | Fact::Arguments(..)
             | Fact::Namespace(_)
             | Fact::Identity(_)
             | Fact::End(_)
-            | Fact::Limit(_) => Verdict::NotGoverned,
+            | Fact::Limit(_)
+            | Fact::Queue(_) => Verdict::NotGoverned,
         }
     }
 
@@ -295,7 +302,7 @@ fn flags<'w>(words: impl Iterator<Item = &'w str>) -> BTreeSet<&'w str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fact::{Access, Endpoint, MountOperation};
+    use crate::fact::{Access, Endpoint, MountOperation, QueueAccess, QueueFact};
     use crate::policy::apparmor::text::{parse, shipped};
 
     const TEXT: &str = r#"
@@ -317,6 +324,9 @@ mod tests {
           umount,
           set rlimit nofile <= 1024,
           change_profile -> other,
+          mqueue (create, rw) type=posix /jobs,
+          mqueue open "/any*",
+          mqueue type=sysv 12,
           @{site}/** r,
           audit deny /srv/www/secret{,/**} rw,
           owner "/var/lib/we b/*" rwk,
@@ -384,6 +394,15 @@ mod tests {
     }
 
     #[test]
+    fn a_variable_behind_the_first_slash_stands_for_one_slash_when_it_has_several_values() {
+        let text = "include <tunables/global>\n@{one}=/run/\nprofile x {\n /@{run}/a r,\n /@{one}/b r,\n}\n";
+        let document = parse("x", text, &shipped()).unwrap();
+        assert_eq!(document.permits(&file("/run/a", Access::READ, false)), Verdict::Allowed);
+        assert_eq!(document.permits(&file("/var/run/a", Access::READ, false)), Verdict::Allowed);
+        assert_eq!(document.permits(&file("/run/b", Access::READ, false)), Verdict::Denied);
+    }
+
+    #[test]
     fn other_rules_are_followed() {
         use NetworkOperation::{Bind, Connect, Create};
         let document = document();
@@ -413,6 +432,11 @@ mod tests {
         assert_eq!(mount(MountOperation::Umount, "", "/anywhere", 0), Verdict::Allowed);
         let made = Fact::Namespace(NamespaceFact { kind: NamespaceKind::User, joined: false });
         assert_eq!(document.permits(&made), Verdict::Denied, "abi 4.0 governs it");
+        let queue = |name, access| document.permits(&Fact::Queue(QueueFact { name: path(name), access }));
+        assert_eq!(queue("/jobs", QueueAccess::Write), Verdict::Allowed);
+        assert_eq!(queue("/jobs", QueueAccess::Open), Verdict::Denied);
+        assert_eq!(queue("/any1", QueueAccess::Open), Verdict::Allowed);
+        assert_eq!(queue("/other", QueueAccess::Open), Verdict::Denied);
     }
 
     #[test]

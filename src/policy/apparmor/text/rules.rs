@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Place;
 use super::variables::Names;
-use crate::fact::{Capability, MountOperation};
+use crate::fact::{Capability, MountOperation, QueueAccess};
 use crate::policy::apparmor::Permissions;
 
 /// A rule.
@@ -88,6 +88,13 @@ pub enum What {
         source: Option<Names>,
         /// The mount point.
         target: Option<Names>,
+    },
+    /// POSIX message queues.
+    Queue {
+        /// What may be done.
+        access: BTreeSet<QueueAccess>,
+        /// Their names.
+        name: Option<Names>,
     },
     /// What is of no consequence for any fact: only its words are known.
     Other {

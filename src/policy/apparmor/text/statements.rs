@@ -7,7 +7,7 @@ use super::Place;
 use super::lexer::Token;
 use super::rules::{Exec, Rule, What};
 use super::variables::{Names, Variables};
-use crate::fact::{Capability, MountOperation};
+use crate::fact::{Capability, MountOperation, QueueAccess};
 use crate::policy::apparmor::{Permissions, names};
 
 /// Why words are no rule.
@@ -58,10 +58,8 @@ pub(super) fn rule(variables: &Variables, place: Place, via: Option<Arc<str>>, w
         "remount" => reader.mount(MountOperation::Remount, rest)?,
         "umount" | "unmount" => reader.mount(MountOperation::Umount, rest)?,
         "pivot_root" => reader.mount(MountOperation::PivotRoot, rest)?,
-        "dbus" | "set" | "change_profile" | "userns" | "io_uring" | "mqueue" => {
-            let words = rest.iter().map(shown).collect::<Vec<_>>().join(" ");
-            What::Other { kind, words }
-        }
+        "mqueue" => reader.queue(rest)?,
+        "dbus" | "set" | "change_profile" | "userns" | "io_uring" => other(&kind, rest),
         "all" => return Err(Trouble::Unread(kind, "`all` is not modelled".to_owned())),
         "file" if rest.is_empty() => reader.every_file(owner)?,
         "file" => reader.file(owner, rest)?,
@@ -72,6 +70,10 @@ pub(super) fn rule(variables: &Variables, place: Place, via: Option<Arc<str>>, w
         return wrong("only rules about files are for their owners");
     }
     Ok(Rule { place, via, deny, what, text: all.iter().map(shown).collect::<Vec<_>>().join(" ").replace("= ", "=") })
+}
+
+fn other(kind: &str, words: &[Token]) -> What {
+    What::Other { kind: kind.to_owned(), words: words.iter().map(shown).collect::<Vec<_>>().join(" ") }
 }
 
 fn shown(token: &Token) -> String {
@@ -198,6 +200,39 @@ impl Words<'_> {
         let own = ["read", "readby", "trace", "tracedby"].map(|word| (word, [word]));
         let known: Vec<(&str, &[&str])> = own.iter().map(|(word, list)| (*word, list.as_slice())).collect();
         Ok(What::Ptrace { access: directions(&access, &known)?, peer })
+    }
+
+    /// `mqueue [ACCESS] [type=posix] [/NAME]`. Those of System V have a number instead of a name.
+    fn queue(&self, all: &[Token]) -> Read<What> {
+        let (mut access, mut name) = (BTreeSet::new(), None);
+        let mut words = all.iter();
+        while let Some(word) = words.next() {
+            match word {
+                Token::Key(key) if key == "type" => match words.next().map(string).as_deref() {
+                    Some("posix") => {}
+                    Some("sysv") => return Ok(other(self.kind, all)),
+                    _ => return wrong("message queues are of type=posix or type=sysv"),
+                },
+                Token::List(list) => access.extend(list.iter().map(string)),
+                Token::Word(text) | Token::Quoted(text) if text.starts_with(b"/") => name = Some(self.names(word)?),
+                Token::Word(text) if text.iter().all(u8::is_ascii_digit) => return Ok(other(self.kind, all)),
+                Token::Word(_) => drop(access.insert(string(word))),
+                _ => return self.odd(word),
+            }
+        }
+        let mut allowed = BTreeSet::new();
+        for word in &access {
+            match word.as_str() {
+                "r" => allowed.extend([QueueAccess::Read]),
+                "w" => allowed.extend([QueueAccess::Write]),
+                "rw" | "wr" => allowed.extend([QueueAccess::Read, QueueAccess::Write]),
+                word => match QueueAccess::ALL.into_iter().find(|access| access.name() == word) {
+                    Some(access) => allowed.extend([access]),
+                    None => return wrong(format!("`{word}` is not what is done with a message queue")),
+                },
+            }
+        }
+        Ok(What::Queue { access: allowed, name })
     }
 
     /// `peer=name`, or `peer=(label=name)`.

@@ -105,7 +105,12 @@ impl Variables {
             return Err(format!("@{{{name}}} stands for itself"));
         }
         let values = self.0.get(&*name).ok_or_else(|| format!("@{{{name}}} is not known"))?;
+        // Several values lose their slash behind one (`write_replacement()` of the parsers 3.0 to 4.1), a single one does not:
+        // this matters at the beginning, where two slashes stay two.
+        let joined = values.len() > 1 && before.ends_with(b"/");
         for value in values {
+            let behind_slash = value.iter().position(|&byte| byte != b'/').and_then(|at| value.get(at..));
+            let value = if joined { behind_slash.unwrap_or_default() } else { value };
             self.expand(&[before, value, behind].concat(), depth + 1, found)?;
         }
         Ok(())
