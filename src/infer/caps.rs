@@ -179,7 +179,18 @@ pub fn judge(check: &Check, outcomes: &Outcomes) -> Option<Judgement> {
         let capability = *any_of.first()?;
         return denied.then_some(Judgement { capability, standing: Standing::Denied, doubt: None });
     };
-    let (standing, doubt) = if outcomes.iter().all(refused) {
+    let only = |errno: i32| outcomes.iter().all(|class| i32::from(class) == errno);
+    let call = check.call.name().unwrap_or_default();
+    let lacks_data = call.ends_with("getxattr") && only(libc::ENODATA);
+    let by_permission = matches!(check.operation, Operation::FileAccess { .. });
+    // Without it the program cannot be executed either; and who may not see an attribute is told that there is none.
+    if call.starts_with("execve") && only(libc::ENOENT) || lacks_data && !by_permission {
+        return None;
+    }
+    let (standing, doubt) = if lacks_data {
+        // xattr_permission(), fs/xattr.c, comes first.
+        (Standing::Needed, None)
+    } else if outcomes.iter().all(refused) {
         // Held and yet refused: something else stands in the way.
         (Standing::Denied, None)
     } else if !outcomes.admitted() {
@@ -440,6 +451,20 @@ mod tests {
         assert_eq!(by(6, file, ALL), Some(Capability::DacOverride));
         assert_eq!(by(1, file, ALL), None, "nobody may execute it");
         assert_eq!(by(1, file | 0o100, ALL), Some(Capability::DacOverride));
+    }
+
+    #[test]
+    fn some_failures_tell_what_a_refusal_would_have_changed() {
+        let judged = |name: &str, operation, errno| {
+            let check = Check { call: Syscall::Named(name.into()), operation, ids: (0, 0), effective: ALL };
+            judge(&check, &Outcomes::only(u16::try_from(errno).unwrap())).map(|judgement| judgement.standing)
+        };
+        let trusted = || Operation::Privileged { capability: Capability::SysAdmin, what: "it".into() };
+        assert_eq!(judged("lgetxattr", trusted(), libc::ENODATA), None);
+        assert_eq!(judged("setxattr", trusted(), libc::ENODATA), Some(Standing::Likely));
+        assert_eq!(judged("getxattr", access(4, libc::S_IFREG), libc::ENODATA), Some(Standing::Needed));
+        assert_eq!(judged("execve", access(1, libc::S_IFDIR), libc::ENOENT), None);
+        assert_eq!(judged("openat", access(1, libc::S_IFDIR), libc::ENOENT), Some(Standing::Likely));
     }
 
     #[test]
