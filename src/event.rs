@@ -326,6 +326,16 @@ pub trait TaskView {
         Err(io::Error::from_raw_os_error(libc::ENOTSUP))
     }
 
+    /// The index of the network device that a socket is bound to, 0 for any (`SO_BINDTOIFINDEX`). A backend that cannot
+    /// ask leaves it out.
+    ///
+    /// # Errors
+    /// As [`Self::socket`]; `ENOTSUP` when the backend cannot ask.
+    fn bound_device(&self, fd: i32) -> io::Result<i32> {
+        let _ = fd;
+        Err(io::Error::from_raw_os_error(libc::ENOTSUP))
+    }
+
     /// Follows `path` from `base` as the kernel would for this task: inside its root and mount namespace, every
     /// symbolic link but (unless `follow`) the last one resolved.
     ///

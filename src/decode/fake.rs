@@ -32,6 +32,8 @@ pub(super) struct FakeView {
     pub(super) sockets: RefCell<BTreeMap<i32, SocketInfo>>,
     /// What waits to be read from every socket.
     pub(super) waiting: RefCell<Vec<u8>>,
+    /// The device that every socket is bound to.
+    pub(super) bound_device: Cell<i32>,
     pub(super) who: RefCell<Credentials>,
     pub(super) others: RefCell<BTreeMap<i32, Credentials>>,
     pub(super) proc: RefCell<BTreeMap<String, Vec<u8>>>,
@@ -68,6 +70,7 @@ impl Default for FakeView {
             waiting: RefCell::default(),
             who: RefCell::default(),
             others: RefCell::default(),
+            bound_device: Cell::new(0),
             proc: RefCell::default(),
             attributes: RefCell::default(),
             fixed: Cell::new(0),
@@ -201,6 +204,10 @@ impl TaskView for FakeView {
     fn socket(&self, fd: i32) -> io::Result<SocketInfo> {
         self.asked();
         self.sockets.borrow().get(&fd).cloned().map_or_else(|| error(libc::ENOTSOCK), Ok)
+    }
+
+    fn bound_device(&self, _fd: i32) -> io::Result<i32> {
+        Ok(self.bound_device.get())
     }
 
     fn waiting(&self, _fd: i32) -> io::Result<Vec<u8>> {

@@ -170,6 +170,7 @@ pub(super) struct Prctl;
 impl Decode for Prctl {
     fn enter(&self, scene: &mut Scene<'_>) {
         let (capability, what) = match scene.int(0) {
+            libc::PR_CAP_AMBIENT if scene.int(1) == libc::PR_CAP_AMBIENT_RAISE => return hand_on(scene),
             libc::PR_CAPBSET_DROP => (Capability::Setpcap, "drop a capability from the bounding set"),
             libc::PR_SET_SECUREBITS => (Capability::Setpcap, "set secure bits"),
             libc::PR_SET_MM if !by_map(scene.int(1)) => {
@@ -197,6 +198,15 @@ impl Decode for Prctl {
 
     fn quiet(&self, values: &Values) -> bool {
         value(values, 0).map(read::int).is_some_and(names_something)
+    }
+}
+
+/// A capability that is handed on to programs has to be there, whatever they do with it (`cap_task_prctl()`,
+/// `security/commoncap.c`).
+fn hand_on(scene: &mut Scene<'_>) {
+    let number = usize::try_from(scene.arg(2)).ok();
+    if let Some(&capability) = number.and_then(|number| Capability::ALL.get(number)) {
+        scene.guarded(capability, format!("hand {capability} on to programs"));
     }
 }
 
@@ -278,6 +288,19 @@ mod tests {
             operations(&bench.call("setreuid32", &[0xffff_ffff, 0xffff])),
             [user_ids([None, Some(0xffff), None, Some(0xffff)], [0; 4])]
         );
+    }
+
+    #[test]
+    fn a_capability_that_is_handed_on_is_needed_itself() {
+        let mut bench = Bench::new(Abi::X86_64);
+        let [ambient, raise, lower] = [47, 2, 3];
+        let expected = Operation::Privileged {
+            capability: Capability::NetRaw,
+            what: "hand CAP_NET_RAW on to programs".to_owned(),
+        };
+        assert_eq!(operations(&bench.call("prctl", &[ambient, raise, 13])), [expected]);
+        assert_eq!(operations(&bench.call("prctl", &[ambient, lower, 13])), []);
+        assert_eq!(operations(&bench.call("prctl", &[ambient, raise, 99])), []);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::net::{family, towards};
 use super::netlink;
 use super::scene::{Decode, Scene};
 use crate::event::{Credentials, Outcome};
-use crate::fact::{Capability, NetworkOperation, SignalTarget};
+use crate::fact::{Capability, NetworkOperation, Operation, SignalTarget};
 
 /// `sendto(2)`.
 pub(super) struct SendTo;
@@ -37,7 +37,7 @@ impl Decode for SendMessage {
             netlink::sent(scene, scene.int(0), data, length);
         }
         send(scene, address.map(|address| vec![address]));
-        credentials(scene, scene.arg(1));
+        controls(scene, scene.arg(1));
     }
 
     fn leave(&self, scene: &mut Scene<'_>, _outcome: Outcome) {
@@ -57,7 +57,7 @@ impl Decode for SendMessages {
             if let Ok((data, length)) = scene.memory().message_data(message) {
                 netlink::sent(scene, scene.int(0), data, length);
             }
-            credentials(scene, message);
+            controls(scene, message);
         }
     }
 }
@@ -70,9 +70,32 @@ fn send(scene: &mut Scene<'_>, addresses: std::io::Result<Vec<Vec<u8>>>) {
     }
 }
 
-/// Says that a `struct msghdr` claims ids that are not the sender's (`scm_check_creds`, `net/core/scm.c`).
-fn credentials(scene: &mut Scene<'_>, message: u64) {
-    let Some([process, user, group]) = scene.memory().message_credentials(message) else { return };
+/// Says what guards the control messages of a `struct msghdr`.
+fn controls(scene: &mut Scene<'_>, message: u64) {
+    let raw = |what: &str| Operation::Either {
+        capability: Capability::NetRaw,
+        other: Capability::NetAdmin,
+        what: what.to_owned(),
+    };
+    for (kind, data) in scene.memory().controls(message) {
+        match kind {
+            libc::SCM_CREDENTIALS => credentials(scene, data),
+            // __sock_cmsg_send(), net/core/sock.c
+            libc::SO_MARK => scene.check(raw("send a message with a mark")),
+            libc::SO_PRIORITY if scene.memory().u32(data).is_ok_and(|value| value > 6) => {
+                scene.check(raw("send a message of a priority outside 0 to 6"));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Says that ids are claimed that are not the sender's (`scm_check_creds`, `net/core/scm.c`).
+fn credentials(scene: &mut Scene<'_>, data: u64) {
+    let [Ok(process), Ok(user), Ok(group)] = [0, 4, 8].map(|offset| scene.memory().u32(data.wrapping_add(offset)))
+    else {
+        return;
+    };
     let Some(who) = scene.credentials() else { return };
     let is_own = |ids: fn(&Credentials) -> [u32; 4], id: u32| ids(&who).iter().take(3).any(|own| *own == id);
     if scene.workload.processes.target(scene.tid, process.cast_signed()) != SignalTarget::Itself {
@@ -91,6 +114,22 @@ mod tests {
     use crate::abi::Abi;
     use crate::decode::fake::{Bench, operations};
     use crate::fact::{Capability, Operation};
+
+    #[test]
+    fn marks_and_priorities_of_a_message_are_guarded() {
+        let mut bench = Bench::user(Abi::X86_64);
+        let mut asked = |kind: i32, value: u32| {
+            let control = bench.words(&[20, 0, 1, kind.cast_unsigned(), value, 0]);
+            let control = u32::try_from(control).unwrap();
+            let message = bench.words(&[0, 0, 0, 0, 0, 0, 0, 0, control, 0, 24, 0, 0, 0]);
+            let facts = bench.call("sendmsg", &[3, message, 0]);
+            operations(&facts).iter().filter(|one| matches!(one, Operation::Either { .. })).count()
+        };
+        assert_eq!(asked(libc::SO_MARK, 1), 1);
+        assert_eq!(asked(libc::SO_PRIORITY, 7), 1);
+        assert_eq!(asked(libc::SO_PRIORITY, 6), 0);
+        assert_eq!(asked(libc::SO_TIMESTAMPING, 7), 0);
+    }
 
     #[test]
     fn a_message_in_the_name_of_others_is_guarded() {

@@ -10,6 +10,11 @@ pub(super) struct SetOption;
 impl Decode for SetOption {
     fn enter(&self, scene: &mut Scene<'_>) {
         let (level, option) = (scene.int(1), scene.int(2));
+        match (level, option) {
+            DEVICE | DEVICE_INDEX => return bind_to_device(scene),
+            CONGESTION => return congestion(scene),
+            _ => {}
+        }
         let Some((_, _, test, guarded, what)) = GUARDED.iter().find(|row| (row.0, row.1) == (level, option)) else {
             return;
         };
@@ -22,6 +27,10 @@ impl Decode for SetOption {
             Guarded::Admin => Operation::Privileged { capability, what },
             Guarded::Raw => Operation::Privileged { capability: Capability::NetRaw, what },
             Guarded::RawOrAdmin => Operation::Either { capability: Capability::NetRaw, other: capability, what },
+            Guarded::Once(capability) => {
+                let doubt = "newer kernels let everyone do so".to_owned();
+                Operation::Doubtful { capability: *capability, what, doubt }
+            }
             Guarded::Wish => {
                 let doubt = "callers go on with the size that everyone may have".to_owned();
                 Operation::Doubtful { capability, what, doubt }
@@ -31,7 +40,35 @@ impl Decode for SetOption {
 
     fn quiet(&self, values: &Values) -> bool {
         let (level, option) = (value(values, 1).map(read::int), value(values, 2).map(read::int));
-        !GUARDED.iter().any(|row| (Some(row.0), Some(row.1)) == (level, option))
+        let asked = level.zip(option);
+        !asked.is_some_and(|asked| {
+            matches!(asked, DEVICE | DEVICE_INDEX | CONGESTION) || GUARDED.iter().any(|row| (row.0, row.1) == asked)
+        })
+    }
+}
+
+/// Options that are guarded by more than their value, by level and number.
+const DEVICE: (i32, i32) = (libc::SOL_SOCKET, libc::SO_BINDTODEVICE);
+/// `SO_BINDTOIFINDEX`
+const DEVICE_INDEX: (i32, i32) = (libc::SOL_SOCKET, 62);
+const CONGESTION: (i32, i32) = (libc::SOL_TCP, libc::TCP_CONGESTION);
+
+/// Who is bound to a device does not leave it (`sock_bindtoindex_locked()`, `net/core/sock.c`, since Linux 5.7).
+fn bind_to_device(scene: &mut Scene<'_>) {
+    if scene.view.bound_device(scene.int(0)).is_ok_and(|device| device != 0) {
+        scene.guarded(Capability::NetRaw, "leave the network device that the socket is bound to");
+    }
+}
+
+/// `tcp_set_congestion_control()`, `net/ipv4/tcp_cong.c`
+fn congestion(scene: &mut Scene<'_>) {
+    const NAME_MAX: usize = 16;
+    let Ok(mut name) = scene.memory().cstr(scene.arg(3), NAME_MAX) else { return };
+    name.truncate(usize::try_from(scene.uint(4)).unwrap_or(NAME_MAX));
+    let Ok(allowed) = scene.view.proc("sys/net/ipv4/tcp_allowed_congestion_control") else { return };
+    if !allowed.split(u8::is_ascii_whitespace).any(|one| one == name) {
+        let name = crate::path::to_text(&name);
+        scene.guarded(Capability::NetAdmin, format!("set TCP_CONGESTION to {name}, which not everyone may use"));
     }
 }
 
@@ -44,6 +81,8 @@ enum Guarded {
     Raw,
     /// By `CAP_NET_RAW`, since Linux 5.17, or `CAP_NET_ADMIN`.
     RawOrAdmin,
+    /// By this one, on older kernels alone.
+    Once(Capability),
     /// By `CAP_NET_ADMIN`, and callers ask for it as for a wish.
     Wish,
 }
@@ -84,11 +123,11 @@ const GUARDED: [OptionRow; 26] = [
     (libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, |_| true, Guarded::Wish, "set SO_SNDBUFFORCE"),
     (libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, |_| true, Guarded::Wish, "set SO_RCVBUFFORCE"),
     (libc::SOL_SOCKET, libc::SO_MARK, |_| true, Guarded::RawOrAdmin, "set SO_MARK"),
-    (libc::SOL_SOCKET, libc::SO_BUSY_POLL, |value| value > 0, Guarded::Admin, "set SO_BUSY_POLL"),
+    (libc::SOL_SOCKET, libc::SO_BUSY_POLL, |value| value > 0, Guarded::Once(Capability::NetAdmin), "set SO_BUSY_POLL"),
     (libc::SOL_SOCKET, libc::SO_PREFER_BUSY_POLL, |value| value != 0, Guarded::Admin, "set SO_PREFER_BUSY_POLL"),
     (libc::SOL_SOCKET, 61, |clock| clock != libc::CLOCK_MONOTONIC, Guarded::Admin, "set SO_TXTIME by another clock"),
     (libc::SOL_SOCKET, 70, |_| true, Guarded::Admin, "set SO_BUSY_POLL_BUDGET"),
-    (libc::SOL_SOCKET, 75, |value| value != 0, Guarded::RawOrAdmin, "set SO_RCVMARK"),
+    (libc::SOL_SOCKET, 75, |value| value != 0, Guarded::Once(Capability::NetRaw), "set SO_RCVMARK"),
     (libc::SOL_IP, 16, |_| true, Guarded::Admin, "set IP_IPSEC_POLICY"),
     (libc::SOL_IP, 17, |_| true, Guarded::Admin, "set IP_XFRM_POLICY"),
     (libc::SOL_IP, 96, |_| true, Guarded::Admin, "replace ARP filter tables"),
@@ -125,6 +164,28 @@ mod tests {
             assert_eq!(set(libc::SO_PRIORITY, seven), 1, "{abi}");
             assert_eq!(set(libc::SO_MARK, six), 1);
             assert_eq!(set(libc::SO_REUSEADDR, six), 0);
+        }
+    }
+
+    #[test]
+    fn a_bound_socket_is_bound_to_another_device() {
+        let mut bench = Bench::new(Abi::X86_64);
+        for (bound, guards) in [(0, 0), (1, 1)] {
+            bench.view.bound_device.set(bound);
+            for option in [25, 62] {
+                assert_eq!(operations(&bench.call("setsockopt", &[3, 1, option, 0, 0])).len(), guards, "{option}");
+            }
+        }
+    }
+
+    #[test]
+    fn congestion_control_is_everyone_s_where_it_is_listed() {
+        let mut bench = Bench::new(Abi::X86_64);
+        let list = "sys/net/ipv4/tcp_allowed_congestion_control".to_owned();
+        bench.view.proc.borrow_mut().insert(list, b"reno bbr\n".to_vec());
+        for (name, guards) in [("reno", 0), ("cubic", 1), ("re", 1)] {
+            let (text, length) = (bench.text(name), name.len() as u64);
+            assert_eq!(operations(&bench.call("setsockopt", &[3, 6, 13, text, length])).len(), guards, "{name}");
         }
     }
 

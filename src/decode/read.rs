@@ -177,30 +177,25 @@ impl<'a> Memory<'a> {
         Ok((self.word(pieces)?, self.word(pieces.wrapping_add(word))?))
     }
 
-    /// Process, user and group that a `struct msghdr` sends as `SCM_CREDENTIALS`; `None` when it has none.
-    pub(super) fn message_credentials(self, register: u64) -> Option<[u32; 3]> {
-        /// `SOL_SOCKET`, `SCM_CREDENTIALS`
-        const KIND: [u32; 2] = [1, 2];
+    /// Kind and place of the data of each control message of level `SOL_SOCKET` that a `struct msghdr` sends
+    /// (`cmsg(3)`).
+    pub(super) fn controls(self, register: u64) -> Vec<(i32, u64)> {
         /// How many control messages are looked at.
-        const CONTROLS_MAX: u64 = 16;
+        const CONTROLS_MAX: usize = 16;
         let word = self.abi.word_size() as u64;
-        let start = self.word(register.wrapping_add(4 * word)).ok().filter(|start| *start != 0)?;
-        let length = self.word(register.wrapping_add(5 * word)).ok()?;
-        let mut at = 0;
-        for _ in 0..CONTROLS_MAX {
-            if length.saturating_sub(at) < word + 8 {
-                return None;
-            }
-            let here = start.wrapping_add(at);
+        let place = [4, 5].map(|index| self.word(register.wrapping_add(index * word)).ok());
+        let [Some(start @ 1..), Some(length)] = place else { return Vec::new() };
+        let mut at = 0_u64;
+        let next = || {
+            let left = length.checked_sub(at).filter(|left| *left >= word + 8);
+            let here = left.map(|_| start.wrapping_add(at))?;
             let size = self.word(here).ok()?;
-            let kind = [word, word + 4].map(|offset| self.u32(here.wrapping_add(offset)).ok());
-            if kind == KIND.map(Some) {
-                let [process, user, group] = [8, 12, 16].map(|offset| self.u32(here.wrapping_add(word + offset)).ok());
-                return Some([process?, user?, group?]);
-            }
+            let [level, kind] = [word, word + 4].map(|offset| self.u32(here.wrapping_add(offset)).ok());
             at = at.checked_add(size.max(word + 8).checked_next_multiple_of(word)?)?;
-        }
-        None
+            Some((level?.cast_signed(), kind?.cast_signed(), here.wrapping_add(word + 8)))
+        };
+        let controls = std::iter::from_fn(next).take(CONTROLS_MAX);
+        controls.filter(|control| control.0 == libc::SOL_SOCKET).map(|(_, kind, data)| (kind, data)).collect()
     }
 
     /// Where each `struct msghdr` of an array of `count` times `struct mmsghdr` is.

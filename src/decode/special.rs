@@ -107,6 +107,11 @@ fn of_other(scene: &mut Scene<'_>, process: i32, name: &[u8], writing: bool) {
             // mem_open() and lock_trace(), fs/proc/base.c
             let attach = matches!(name, b"mem" | b"personality" | b"stack" | b"syscall");
             inspect::look(scene, process, Mode { read_only: !attach, by_file: true });
+            // proc_pid_stack(), fs/proc/base.c
+            if name == b"stack" {
+                let (capability, what) = (Capability::SysAdmin, "read the kernel's stack of a task".to_owned());
+                scene.check(Operation::Unanswered { capability, what, doubt: String::new() });
+            }
         }
         _ => {}
     }
@@ -223,7 +228,7 @@ mod tests {
 
     #[test]
     fn files_have_guards_of_their_own() {
-        use Capability::{BlockSuspend, Fsetid, MacAdmin, Setuid, SysPtrace, SysRawio, SysResource, Syslog};
+        use Capability::{BlockSuspend, Fsetid, MacAdmin, Setuid, SysAdmin, SysPtrace, SysRawio, SysResource, Syslog};
         let file = libc::S_IFREG | 0o600;
         let (read, write) = (libc::O_RDONLY, libc::O_WRONLY);
         for abi in Abi::ALL {
@@ -236,6 +241,7 @@ mod tests {
                 ("/proc/7/environ", file, read, Some((SysPtrace, true))),
                 ("/proc/100/environ", file, read, None),
                 ("/proc/7/stat", file, read, None),
+                ("/proc/100/stack", file, read, Some((SysAdmin, true))),
                 ("/proc/100/oom_score_adj", file, write, Some((SysResource, false))),
                 ("/proc/100/oom_score_adj", file, read, None),
                 ("/proc/7/uid_map", file, write, Some((Setuid, false))),

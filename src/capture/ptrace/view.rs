@@ -22,6 +22,9 @@ use crate::event::{
 };
 use crate::path::AbsPath;
 
+/// `SO_BINDTOIFINDEX` (`asm-generic/socket.h`).
+const SO_BINDTOIFINDEX: i32 = 62;
+
 const PAGE: u64 = 4096;
 const CAP_SYS_ADMIN: u64 = 1 << 21;
 const CAP_SYS_NICE: u64 = 1 << 23;
@@ -171,6 +174,10 @@ impl TaskView for View<'_> {
             local: sys::socket_address(&socket, false).unwrap_or_default(),
             peer: sys::socket_address(&socket, true).unwrap_or_default(),
         })
+    }
+
+    fn bound_device(&self, fd: i32) -> io::Result<i32> {
+        sys::socket_option(&sys::duplicate_from(self.process, fd)?, SO_BINDTOIFINDEX)
     }
 
     fn waiting(&self, fd: i32) -> io::Result<Vec<u8>> {

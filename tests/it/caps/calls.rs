@@ -81,6 +81,14 @@ workloads! {
     }, with ["chattr"], needs ["CAP_LINUX_IMMUTABLE"];
     capabilities_of_a_file: Work { script: r#"setcap cap_net_raw+ep "$1/f""#, before: r#"touch "$1/f""#.to_owned(), ..PLAIN },
         with ["setcap"], needs ["CAP_SETFCAP"];
+    an_attribute_that_another_s_file_lacks: Work {
+        script: python!("
+import errno
+try: os.getxattr(d + \"/f\", \"user.x\")
+except OSError as error: assert error.errno == errno.ENODATA"),
+        before: anothers("600"),
+        ..PLAIN
+    }, with ["python3"], needs ["CAP_DAC_READ_SEARCH"];
     a_lease_on_anothers_file: Work {
         script: python!("fcntl.fcntl(os.open(d + \"/f\", os.O_RDONLY), fcntl.F_SETLEASE, fcntl.F_RDLCK)"),
         before: anothers("644"),
@@ -100,7 +108,12 @@ a.sendmsg([b\"x\"], [(1, 2, struct.pack(\"iII\", os.getpid(), 33, 0))])"), with 
 a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
 a.sendmsg([b\"x\"], [(1, 2, struct.pack(\"iII\", os.getpid(), 0, 0))])"), with ["python3"], needs [];
     dropping_from_the_bounding_set: call!("ok(c.prctl(24, 3, 0, 0, 0))"), with ["python3"], needs ["CAP_SETPCAP"];
+    a_capability_handed_on: Work {
+        script: "setpriv --reuid=33 --regid=33 --clear-groups --inh-caps=+net_raw --ambient-caps=+net_raw true",
+        ..PLAIN
+    }, with [], needs ["CAP_NET_RAW", "CAP_SETGID", "CAP_SETUID"];
     // Processes
+    a_stack_of_the_kernel: Work { script: "cat /proc/self/stack", ..PLAIN }, with [], needs ["CAP_SYS_ADMIN"];
     a_new_root: Work { script: "chroot / true", ..PLAIN }, with [], needs ["CAP_SYS_CHROOT"];
     a_real_time_policy: Work { script: "chrt -f 10 true", ..PLAIN }, with ["chrt"], needs ["CAP_SYS_NICE"];
     an_idle_policy: Work { script: "chrt -i 0 true", ..PLAIN }, with ["chrt"], needs [];
@@ -148,6 +161,18 @@ ok(c.adjtimex(clock))"), with ["python3"], needs ["CAP_SYS_TIME"];
     a_packet_socket: call!("socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)"), with ["python3"], needs ["CAP_NET_RAW"];
     a_mark: call!("socket.socket().setsockopt(1, 36, 7)"), with ["python3"], needs ["CAP_NET_RAW"];
     a_high_priority: call!("socket.socket().setsockopt(1, 12, 7)"), with ["python3"], needs ["CAP_NET_RAW"];
+    leaving_a_device: call!("
+bound = socket.socket()
+bound.setsockopt(1, 25, b\"lo\")
+bound.setsockopt(1, 25, b\"\")"), with ["python3"], needs ["CAP_NET_RAW"];
+    a_device_for_the_first_time: call!("socket.socket().setsockopt(1, 25, b\"lo\")"), with ["python3"], needs [];
+    a_message_with_a_mark: Work {
+        script: python!("
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sender.sendmsg([b\"x\"], [(1, 36, struct.pack(\"i\", 7))], 0, (\"127.0.0.1\", 9))"),
+        network: true,
+        ..PLAIN
+    }, with ["python3"], needs ["CAP_NET_RAW"];
     an_ordinary_priority: call!("socket.socket().setsockopt(1, 12, 6)"), with ["python3"], needs [];
     options_of_all_hops: call!("socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).setsockopt(41, 54, bytes(8))"),
         with ["python3"], needs ["CAP_NET_RAW"];

@@ -3,14 +3,17 @@
 //! Needed means: without it the call would have ended differently. The rules are the kernel's own, each with its
 //! source; a plain permission that grants the call anyway needs none, and neither does a question that the kernel asks
 //! without acting on the answer. Capabilities: `capabilities(7)`.
-#![doc = include_str!("capabilities.md")]
+#![doc = include_str!("../capabilities.md")]
+
+mod describe;
+mod question;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use nix::errno::Errno;
 
+use self::question::{Question, question};
 use super::{Because, Cause, Subjects};
-use crate::abi::Syscall;
 use crate::fact::{Capability, Check, Operation};
 use crate::record::{Outcomes, Record};
 
@@ -79,28 +82,6 @@ pub struct Judgement {
     pub standing: Standing,
     /// Why it is no surer, when it is likely.
     pub doubt: Option<String>,
-}
-
-/// Which capabilities would grant a call that plain permissions do not.
-struct Question<'c> {
-    /// Any of these suffices; the narrowest first.
-    any_of: &'static [Capability],
-    /// Why the lack of them may not matter; `None` when the call fails without.
-    doubt: Option<&'c str>,
-    /// Whether the call's own outcome says if it was granted.
-    answered: bool,
-}
-
-impl<'c> Question<'c> {
-    /// The call fails without any of these.
-    const fn certain(any_of: &'static [Capability]) -> Self {
-        Self { any_of, doubt: None, answered: true }
-    }
-
-    /// Without any of these the call fails or has another effect, and that may not matter.
-    const fn doubtful(any_of: &'static [Capability], doubt: &'c str) -> Self {
-        Self { any_of, doubt: Some(doubt), answered: true }
-    }
 }
 
 /// Every capability that `record` gives a reason for.
@@ -179,7 +160,18 @@ pub fn judge(check: &Check, outcomes: &Outcomes) -> Option<Judgement> {
         let capability = *any_of.first()?;
         return denied.then_some(Judgement { capability, standing: Standing::Denied, doubt: None });
     };
-    let (standing, doubt) = if outcomes.iter().all(refused) {
+    let only = |errno: i32| outcomes.iter().all(|class| i32::from(class) == errno);
+    let call = check.call.name().unwrap_or_default();
+    let lacks_data = call.ends_with("getxattr") && only(libc::ENODATA);
+    let by_permission = matches!(check.operation, Operation::FileAccess { .. });
+    // Without it the program cannot be executed either; and who may not see an attribute is told that there is none.
+    if call.starts_with("execve") && only(libc::ENOENT) || lacks_data && !by_permission {
+        return None;
+    }
+    let (standing, doubt) = if lacks_data {
+        // xattr_permission(), fs/xattr.c, comes first.
+        (Standing::Needed, None)
+    } else if outcomes.iter().all(refused) {
         // Held and yet refused: something else stands in the way.
         (Standing::Denied, None)
     } else if !outcomes.admitted() {
@@ -205,183 +197,10 @@ pub fn sufficient(check: &Check) -> &'static [Capability] {
     question(check).map_or(&[], |question| question.any_of)
 }
 
-fn question(check: &Check) -> Option<Question<'_>> {
-    let certain = |any_of| Some(Question::certain(any_of));
-    let (id, _) = check.ids;
-    match &check.operation {
-        // net/ipv4/af_inet.c, inet_port_requires_bind_service()
-        Operation::BindPort { port, unprivileged } if *port != 0 && port < unprivileged => {
-            certain(&[Capability::NetBindService])
-        }
-        // net/ipv4/af_inet.c, inet_create(); net/packet/af_packet.c, packet_create()
-        Operation::RawSocket { .. } => certain(&[Capability::NetRaw]),
-        Operation::FileAccess { wanted, mode, .. } => certain(file_access(*wanted, *mode)?),
-        // fs/inode.c, inode_owner_or_capable()
-        Operation::OwnerOnly { owner, .. } if owner.0 != id => certain(&[Capability::Fowner]),
-        Operation::Chown { from, to, member, .. } if !chown_allowed(id, *from, *to, *member) => {
-            certain(&[Capability::Chown])
-        }
-        // fs/attr.c, setattr_prepare(): without it the bit is dropped and the call succeeds.
-        Operation::SetIdBits { mode, group, .. } if mode & libc::S_ISGID != 0 && !group.1 => {
-            Some(Question::doubtful(&[Capability::Fsetid], "without it the group bit is dropped and the call succeeds"))
-        }
-        Operation::SetUserIds { to, from } => ids(&check.call, *to, *from, &[Capability::Setuid]),
-        Operation::SetGroupIds { to, from } => ids(&check.call, *to, *from, &[Capability::Setgid]),
-        // kernel/groups.c, may_setgroups()
-        Operation::SetGroups => certain(&[Capability::Setgid]),
-        // kernel/signal.c, kill_ok_by_cred()
-        Operation::Kill { sender, receiver }
-            if [sender.0, sender.1].iter().all(|id| *id != receiver.0 && *id != receiver.1) =>
-        {
-            certain(&[Capability::Kill])
-        }
-        Operation::Chroot => certain(&[Capability::SysChroot]),
-        Operation::MakeDevice { .. } => certain(&[Capability::Mknod]),
-        Operation::Schedule { within_limit: false, .. } => certain(&[Capability::SysNice]),
-        // kernel/sys.c, do_prlimit()
-        Operation::RaiseLimit { from, to, .. } if to > from => certain(&[Capability::SysResource]),
-        Operation::Privileged { capability, .. } => certain(any_of(*capability)),
-        Operation::Either { capability, other, .. } => certain(either(*capability, *other)),
-        Operation::Doubtful { capability, doubt, .. } => Some(Question::doubtful(any_of(*capability), doubt)),
-        Operation::Unanswered { capability, doubt, .. } => {
-            let doubt = Some(doubt.as_str()).filter(|doubt| !doubt.is_empty());
-            Some(Question { any_of: any_of(*capability), doubt, answered: false })
-        }
-        _ => None,
-    }
-}
-
-/// `fs/namei.c`, `generic_permission()`: `wanted` are the `rwx` bits that the mode does not grant.
-fn file_access(wanted: u8, mode: u32) -> Option<&'static [Capability]> {
-    const EITHER: &[Capability] = &[Capability::DacReadSearch, Capability::DacOverride];
-    const OVERRIDE: &[Capability] = &[Capability::DacOverride];
-    let (read, write, execute) = (wanted & 4 != 0, wanted & 2 != 0, wanted & 1 != 0);
-    if mode & libc::S_IFMT == libc::S_IFDIR {
-        return Some(if write { OVERRIDE } else { EITHER });
-    }
-    match (read, write, execute) {
-        (false, false, false) => None,
-        (true, false, false) => Some(EITHER),
-        // No capability lets a file be executed that nobody may execute.
-        (_, _, true) if mode & 0o111 == 0 => None,
-        _ => Some(OVERRIDE),
-    }
-}
-
-/// `fs/attr.c`, `chown_ok()` and `chgrp_ok()`.
-fn chown_allowed(id: u32, from: (u32, u32), to: (Option<u32>, Option<u32>), member: bool) -> bool {
-    let owner = id == from.0;
-    let user = to.0.is_none_or(|user| owner && user == from.0);
-    let group = to.1.is_none_or(|group| owner && (member || group == from.1));
-    user && group
-}
-
-/// `setresuid(2)`: each id may become any of the real, effective and saved one; the filesystem id also itself. Of
-/// `setreuid(2)` the real one may not become the saved one (`kernel/sys.c`).
-fn ids(
-    call: &Syscall,
-    to: [Option<u32>; 4],
-    from: [u32; 4],
-    any_of: &'static [Capability],
-) -> Option<Question<'static>> {
-    let [real, effective, saved, filesystem] = from;
-    let [new_real, new_effective, new_saved, new_filesystem] = to;
-    let among = |id: Option<u32>, allowed: &[u32]| id.is_none_or(|id| allowed.contains(&id));
-    let name = call.name().unwrap_or_default().trim_end_matches("32");
-    let for_real =
-        if matches!(name, "setreuid" | "setregid") { vec![real, effective] } else { vec![real, effective, saved] };
-    let granted = among(new_real, &for_real)
-        && [new_effective, new_saved].iter().all(|&id| among(id, &[real, effective, saved]))
-        && among(new_filesystem, &[real, effective, saved, filesystem]);
-    if !granted {
-        return Some(Question::certain(any_of));
-    }
-    // With the capability setuid(2) sets all ids, without it the effective one alone.
-    let all = matches!(name, "setuid" | "setgid");
-    let differs = all && !(among(new_real, &[real]) && among(new_saved, &[saved]));
-    differs.then_some(Question::doubtful(any_of, "without it the effective id alone changes"))
-}
-
-/// What grants a call that `capability` guards: some were once part of `CAP_SYS_ADMIN`, which still does
-/// (`include/linux/capability.h`, `bpf_capable()` and its neighbours).
-fn any_of(capability: Capability) -> &'static [Capability] {
-    match capability {
-        Capability::Bpf => &[Capability::Bpf, Capability::SysAdmin],
-        Capability::Perfmon => &[Capability::Perfmon, Capability::SysAdmin],
-        Capability::CheckpointRestore => &[Capability::CheckpointRestore, Capability::SysAdmin],
-        capability => alone(capability),
-    }
-}
-
-/// The pairs of which the kernel asks for either; of another pair the first alone counts.
-fn either(capability: Capability, other: Capability) -> &'static [Capability] {
-    const PAIRS: [&[Capability]; 3] = [
-        &[Capability::NetRaw, Capability::NetAdmin],
-        &[Capability::SysNice, Capability::SysAdmin],
-        &[Capability::NetAdmin, Capability::SysAdmin],
-    ];
-    PAIRS.into_iter().find(|pair| **pair == [capability, other]).unwrap_or_else(|| any_of(capability))
-}
-
-/// The slice that holds `capability` alone.
-fn alone(capability: Capability) -> &'static [Capability] {
-    let number = capability as usize;
-    Capability::ALL.get(number..=number).unwrap_or_default()
-}
-
-impl Check {
-    /// What was asked, for a reader: `bind(2) to port 80`.
-    #[must_use]
-    pub fn describe(&self) -> String {
-        let call = &self.call;
-        match &self.operation {
-            Operation::BindPort { port, .. } => format!("{call}(2) to port {port}"),
-            Operation::RawSocket { family, kind } => format!("{call}(2) of family {family}, type {kind}"),
-            Operation::FileAccess { path, wanted, mode, owner } => {
-                let letters = [(4, 'r'), (2, 'w'), (1, 'x')].iter().filter(|(bit, _)| wanted & bit != 0);
-                let letters = letters.map(|(_, letter)| *letter).collect::<String>();
-                let (user, group) = owner;
-                format!("{call}(2) wants {letters} of {path} (mode {:o}, owner {user}:{group})", mode & 0o7777)
-            }
-            Operation::OwnerOnly { path, owner } => format!("{call}(2) on {path}, which user {} owns", owner.0),
-            Operation::Chown { path, from, to, .. } => {
-                let id = |id: Option<u32>| id.map_or_else(|| "-".to_owned(), |id| id.to_string());
-                format!("{call}(2) of {path} from {}:{} to {}:{}", from.0, from.1, id(to.0), id(to.1))
-            }
-            Operation::SetIdBits { path, mode, .. } => format!("{call}(2) of {path} to mode {:o}", mode & 0o7777),
-            Operation::SetUserIds { to, from } | Operation::SetGroupIds { to, from } => {
-                format!("{call}(2) to {} from {}", id_list(to.iter().flatten()), id_list(from))
-            }
-            Operation::SetGroups | Operation::Chroot => format!("{call}(2)"),
-            Operation::Kill { sender, receiver } => {
-                format!("{call}(2) of a process of user {} by user {}", receiver.0, sender.1)
-            }
-            Operation::MakeDevice { kind } => {
-                format!("{call}(2) of a {} device", if *kind == libc::S_IFBLK { "block" } else { "character" })
-            }
-            Operation::Schedule { what, .. }
-            | Operation::Idle { what, .. }
-            | Operation::Privileged { what, .. }
-            | Operation::Either { what, .. }
-            | Operation::Doubtful { what, .. }
-            | Operation::Unanswered { what, .. } => format!("{call}(2): {what}"),
-            Operation::Observed { by, .. } => format!("{call}(2), in the kernel's {by}"),
-            Operation::RaiseLimit { resource, from, to } => {
-                format!("{call}(2) raises the hard limit of resource {resource} from {from} to {to}")
-            }
-        }
-    }
-}
-
-fn id_list<'a>(ids: impl IntoIterator<Item = &'a u32>) -> String {
-    let mut ids = ids.into_iter().map(u32::to_string).collect::<Vec<_>>();
-    ids.dedup();
-    ids.join("/")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::abi::Syscall;
     use crate::fact::CapabilitySet;
     use crate::path::AbsPath;
 
@@ -409,7 +228,7 @@ mod tests {
 
     #[test]
     fn the_table_has_every_capability() {
-        let rows = include_str!("capabilities.md").lines().filter_map(|line| line.strip_prefix("| `"));
+        let rows = include_str!("../capabilities.md").lines().filter_map(|line| line.strip_prefix("| `"));
         let names: Vec<_> = rows.filter_map(|row| row.split('`').next()).collect();
         let known: Vec<_> = Capability::ALL.iter().map(|capability| capability.name()).collect();
         assert_eq!(names, known);
@@ -440,6 +259,20 @@ mod tests {
         assert_eq!(by(6, file, ALL), Some(Capability::DacOverride));
         assert_eq!(by(1, file, ALL), None, "nobody may execute it");
         assert_eq!(by(1, file | 0o100, ALL), Some(Capability::DacOverride));
+    }
+
+    #[test]
+    fn some_failures_tell_what_a_refusal_would_have_changed() {
+        let judged = |name: &str, operation, errno| {
+            let check = Check { call: Syscall::Named(name.into()), operation, ids: (0, 0), effective: ALL };
+            judge(&check, &Outcomes::only(u16::try_from(errno).unwrap())).map(|judgement| judgement.standing)
+        };
+        let trusted = || Operation::Privileged { capability: Capability::SysAdmin, what: "it".into() };
+        assert_eq!(judged("lgetxattr", trusted(), libc::ENODATA), None);
+        assert_eq!(judged("setxattr", trusted(), libc::ENODATA), Some(Standing::Likely));
+        assert_eq!(judged("getxattr", access(4, libc::S_IFREG), libc::ENODATA), Some(Standing::Needed));
+        assert_eq!(judged("execve", access(1, libc::S_IFDIR), libc::ENOENT), None);
+        assert_eq!(judged("openat", access(1, libc::S_IFDIR), libc::ENOENT), Some(Standing::Likely));
     }
 
     #[test]
