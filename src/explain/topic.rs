@@ -250,11 +250,12 @@ impl Files {
         }
     }
 
-    /// Whether any of the letters is for what was done.
+    /// Whether any of the letters is for what was done. The old name of a hard link has those of the new one as well.
     fn asks_for(&self, access: Access) -> bool {
         let asked = Permissions::for_access(access);
         let letters = Permissions::LETTERS.iter().filter(|(one, _)| asked.contains(*one));
         self.letters.is_empty()
+            || access.contains(Access::LINK_TARGET)
             || letters.flat_map(|(_, letters)| letters.chars()).any(|letter| self.letters.contains(letter))
     }
 }

@@ -143,6 +143,19 @@ proptest! {
     }
 }
 
+#[test]
+fn what_an_old_name_has_of_a_new_one_is_explained() {
+    let mut record = Record::default();
+    let moment = Moment { run: RunId(1), at_ms: 1, by: None };
+    let subject = AbsPath::new(b"/bin/a").unwrap();
+    for (path, access) in [("/a/file", Access::LINK_TARGET), ("/b/file", Access::LINK | Access::LOCK)] {
+        let path = AbsPath::new(path.as_bytes()).unwrap();
+        let fact = Fact::File(FileFact { path, access, owner: true, directory: false });
+        record.absorb(&subject, fact, learn::event::Outcome::Returned(0), moment);
+    }
+    every_line_is_explained(&record, &|| infer(&record, &Options::default()), &policy::Options::default());
+}
+
 fn explain(items: &[&str]) -> Ended {
     let record = samples().into_iter().find(|sample| sample.ends_with("web-server")).unwrap();
     let mut args = vec!["explain".as_ref(), record.as_os_str()];

@@ -145,7 +145,19 @@ fn pattern() -> impl Strategy<Value = String> {
         "{*,b}", "\\*", "\\?", "\\{", "\\101", "\\x42", "@{pid}", "-", "+", ",b",
     ]);
     let end = select(vec!["", "", "", "/", "/*", "/**", "*", "**", "{,/}", "{,/**}"]);
-    let start = select(vec!["/", "/", "/", "/", "@{PROC}/", "@{HOME}/", "@{run}/"]);
+    let start = select(vec![
+        "/",
+        "/",
+        "/",
+        "/",
+        "@{PROC}/",
+        "@{HOME}/",
+        "@{run}/",
+        "/@{PROC}/",
+        "/@{HOME}",
+        "/@{run}/",
+        "@{HOME}",
+    ]);
     let pieces = proptest::collection::vec(piece, 0..6);
     (start, pieces, end).prop_map(|(start, pieces, end)| format!("{start}{}{end}", pieces.concat()))
 }

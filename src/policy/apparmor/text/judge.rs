@@ -162,7 +162,7 @@ impl Profile {
         let by = |literal: bool| {
             self.rules.iter().find(|rule| match &rule.what {
                 What::File { names, exec: Some(_), .. } if !rule.deny => {
-                    names.matches(name) && names.is_literally(name) == literal
+                    names.matches(name) && names.literal().is_some() == literal
                 }
                 _ => false,
             })

@@ -9,40 +9,33 @@ use super::super::glob::Glob;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Variables(BTreeMap<String, Vec<Vec<u8>>>);
 
-/// How many names one may stand for.
-const LIMIT: usize = 4096;
+/// How long a name may get when its variables are replaced.
+const LIMIT: usize = 1 << 20;
 
 /// A name or pattern as it is written, with what it stands for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Names {
     text: String,
-    globs: Vec<Glob>,
+    glob: Glob,
 }
 
 impl Names {
     /// Whether `name` is one of them.
     #[must_use]
     pub fn matches(&self, name: &[u8]) -> bool {
-        self.globs.iter().any(|glob| glob.matches(name))
-    }
-
-    /// Whether `name` is the only one.
-    #[must_use]
-    pub fn is_literally(&self, name: &[u8]) -> bool {
-        self.globs.iter().any(|glob| glob.literal().is_some_and(|literal| literal == name))
+        self.glob.matches(name)
     }
 
     /// The one name, if it is but one.
     #[must_use]
     pub fn literal(&self) -> Option<Vec<u8>> {
-        if let [glob] = self.globs.as_slice() { glob.literal() } else { None }
+        self.glob.literal()
     }
 
     /// Some of them, as a glob has samples.
     #[must_use]
     pub fn samples(&self) -> Option<Vec<Vec<u8>>> {
-        let all = self.globs.iter().map(Glob::samples).collect::<Option<Vec<_>>>()?.concat();
-        (all.len() <= LIMIT).then_some(all)
+        self.glob.samples()
     }
 
     /// It as it is written.
@@ -87,34 +80,50 @@ impl Variables {
 
     fn names(&self, text: &[u8], labels: bool) -> Result<Names, String> {
         let read = if labels { Glob::new } else { Glob::of_paths };
-        let mut texts = Vec::new();
-        self.expand(text, 0, &mut texts)?;
-        let shown = || String::from_utf8_lossy(text).into_owned();
-        let globs = texts.iter().map(|text| read(text)).collect::<Result<_, _>>();
-        let globs = globs.map_err(|error| format!("{error} in `{}`", shown()))?;
-        Ok(Names { text: shown(), globs })
+        let shown = String::from_utf8_lossy(text).into_owned();
+        let glob = read(&self.expand(text, 0)?).map_err(|error| format!("{error} in `{shown}`"))?;
+        Ok(Names { text: shown, glob })
     }
 
-    fn expand(&self, text: &[u8], depth: usize, found: &mut Vec<Vec<u8>>) -> Result<(), String> {
-        let Some((before, name, behind)) = split(text) else {
-            found.push(text.to_vec());
-            return if found.len() > LIMIT { Err("too many values".to_owned()) } else { Ok(()) };
-        };
-        let name = String::from_utf8_lossy(name);
+    /// `text` with values in the places of variables, several of them in braces. Beside another slash these lose theirs
+    /// (`write_replacement()` of the parsers 3.0 to 4.1), a single value does not.
+    fn expand(&self, text: &[u8], depth: usize) -> Result<Vec<u8>, String> {
+        let mut text = text.to_vec();
+        while let Some((before, name, behind)) = split(&text) {
+            let values = self.values(&String::from_utf8_lossy(name), depth)?;
+            let value = match values.as_slice() {
+                [one] => one.clone(),
+                several => {
+                    let (leading, trailing) = (before.ends_with(b"/"), behind.starts_with(b"/"));
+                    let trimmed = several.iter().map(|value| without_slashes(value, leading, trailing));
+                    [b"{", trimmed.collect::<Vec<_>>().join(&b","[..]).as_slice(), b"}"].concat()
+                }
+            };
+            text = [before, &value, behind].concat();
+            if text.len() > LIMIT {
+                return Err("too many values".to_owned());
+            }
+        }
+        Ok(text)
+    }
+
+    /// What a variable stands for, without variables.
+    fn values(&self, name: &str, depth: usize) -> Result<Vec<Vec<u8>>, String> {
         if depth > 100 {
             return Err(format!("@{{{name}}} stands for itself"));
         }
-        let values = self.0.get(&*name).ok_or_else(|| format!("@{{{name}}} is not known"))?;
-        // Several values lose their slash behind one (`write_replacement()` of the parsers 3.0 to 4.1), a single one does not:
-        // this matters at the beginning, where two slashes stay two.
-        let joined = values.len() > 1 && before.ends_with(b"/");
-        for value in values {
-            let behind_slash = value.iter().position(|&byte| byte != b'/').and_then(|at| value.get(at..));
-            let value = if joined { behind_slash.unwrap_or_default() } else { value };
-            self.expand(&[before, value, behind].concat(), depth + 1, found)?;
-        }
-        Ok(())
+        let values = self.0.get(name).ok_or_else(|| format!("@{{{name}}} is not known"))?;
+        values.iter().map(|value| self.expand(value, depth + 1)).collect()
     }
+}
+
+/// `value` without the slashes at its beginning and at its end.
+fn without_slashes(value: &[u8], leading: bool, trailing: bool) -> &[u8] {
+    let is_slash = |byte: &&u8| **byte == b'/';
+    let first = if leading { value.iter().take_while(is_slash).count() } else { 0 };
+    let value = value.get(first..).unwrap_or_default();
+    let last = if trailing { value.iter().rev().take_while(is_slash).count() } else { 0 };
+    value.get(..value.len() - last).unwrap_or_default()
 }
 
 /// The text around the first variable, and its name.
