@@ -153,7 +153,7 @@ fn what_an_old_name_has_of_a_new_one_is_explained() {
         let fact = Fact::File(FileFact { path, access, owner: true, directory: false });
         record.absorb(&subject, fact, learn::event::Outcome::Returned(0), moment);
     }
-    every_line_is_explained(&record, &|| infer(&record, &Options::default()), &policy::Options::default());
+    every_line_is_explained(&record, &infer(&record, &Options::default()), &policy::Options::default());
 }
 
 fn explain(items: &[&str]) -> Ended {
