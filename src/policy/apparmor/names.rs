@@ -1,6 +1,8 @@
-//! AppArmor's words for the kernel's numbers (`apparmor.d(5)`), as the parser of abi 3.0 knows them.
+//! AppArmor's words for the kernel's numbers (`apparmor.d(5)`), as the parsers of abi 3.0 and 4.0 know them.
 //!
 //! What has no word here cannot be written, and becomes a gap.
+
+use crate::fact::QueueAccess;
 
 /// The word of a socket family (`AF_*`).
 #[must_use]
@@ -34,6 +36,17 @@ pub fn signal(number: i32) -> Option<&'static str> {
         let place = usize::try_from(number.checked_sub(32)?).ok()?;
         REALTIME.get(place).copied()
     })
+}
+
+/// What a word of a rule about message queues allows.
+#[must_use]
+pub fn queue_accesses(word: &str) -> Option<Vec<QueueAccess>> {
+    match word {
+        "r" => Some(vec![QueueAccess::Read]),
+        "w" => Some(vec![QueueAccess::Write]),
+        "rw" | "wr" => Some(vec![QueueAccess::Read, QueueAccess::Write]),
+        _ => QueueAccess::ALL.into_iter().find(|access| access.name() == word).map(|access| vec![access]),
+    }
 }
 
 /// The words of `mount(2)` flags, the first always `ro` or `rw`. `None` when a flag has no word.

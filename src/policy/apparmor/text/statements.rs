@@ -7,7 +7,7 @@ use super::Place;
 use super::lexer::Token;
 use super::rules::{Exec, Rule, What};
 use super::variables::{Names, Variables};
-use crate::fact::{Capability, MountOperation, QueueAccess};
+use crate::fact::{Capability, MountOperation};
 use crate::policy::apparmor::{Permissions, names};
 
 /// Why words are no rule.
@@ -222,14 +222,9 @@ impl Words<'_> {
         }
         let mut allowed = BTreeSet::new();
         for word in &access {
-            match word.as_str() {
-                "r" => allowed.extend([QueueAccess::Read]),
-                "w" => allowed.extend([QueueAccess::Write]),
-                "rw" | "wr" => allowed.extend([QueueAccess::Read, QueueAccess::Write]),
-                word => match QueueAccess::ALL.into_iter().find(|access| access.name() == word) {
-                    Some(access) => allowed.extend([access]),
-                    None => return wrong(format!("`{word}` is not what is done with a message queue")),
-                },
+            match names::queue_accesses(word) {
+                Some(some) => allowed.extend(some),
+                None => return wrong(format!("`{word}` is not what is done with a message queue")),
             }
         }
         Ok(What::Queue { access: allowed, name })
