@@ -58,11 +58,17 @@ impl Decode for SignalDescriptor {
     }
 }
 
-/// The process that a pidfd stands for (`/proc/TID/fdinfo/N`).
+/// The process that a pidfd stands for (`/proc/TID/fdinfo/N`), or its directory in `/proc` (`pidfd_send_signal(2)`).
 pub(super) fn process_behind(scene: &Scene<'_>, fd: i32) -> Option<i32> {
-    let text = scene.view.proc(&format!("self/fdinfo/{fd}")).ok()?;
-    let line = text.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"Pid:"))?;
-    std::str::from_utf8(line).ok()?.trim().parse().ok()
+    let number = |text: &[u8]| std::str::from_utf8(text).ok()?.trim().parse().ok();
+    let text = scene.view.proc(&format!("self/fdinfo/{fd}")).unwrap_or_default();
+    if let Some(line) = text.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"Pid:")) {
+        return number(line);
+    }
+    match scene.view.descriptor(fd).ok()?.target {
+        Target::Path(path) => number(path.as_bytes().strip_prefix(b"/proc/")?),
+        _ => None,
+    }
 }
 
 /// Says that a signal was sent, and whether its sender is another user (`kill_ok_by_cred`, `kernel/signal.c`).
@@ -317,7 +323,10 @@ mod tests {
             assert_eq!(operations(&bench.call("kill", &[1, cont])), [], "of its own session");
             assert_eq!(operations(&bench.call("kill", &[7, cont])).len(), 1, "of another");
             bench.view.proc.borrow_mut().insert("self/fdinfo/9".to_owned(), b"pos:\t0\nPid:\t1\nNSpid:\t1\n".to_vec());
-            assert_eq!(operations(&bench.call("pidfd_send_signal", &[9, 15, 0, 0])), [kill]);
+            assert_eq!(operations(&bench.call("pidfd_send_signal", &[9, 15, 0, 0])), std::slice::from_ref(&kill));
+            bench.view.file("/proc/1", libc::S_IFDIR | 0o555, (0, 0));
+            bench.view.open(8, "/proc/1");
+            assert_eq!(operations(&bench.call("pidfd_send_signal", &[8, 15, 0, 0])), [kill], "as killall(1) does");
             bench.decoder.gone(Tid(200), Ended::Exited(0));
             assert_eq!(signals(&bench.call("kill", &[200, 15]))[0].to, program(), "its parent has not waited yet");
         }

@@ -4,6 +4,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use learn::event::Outcome;
+use learn::fact::{CapabilitySet, Check, Fact, Operation};
+use learn::infer::{Options, infer};
+use learn::path::AbsPath;
+use learn::policy;
+use learn::policy::caps::DOCKER;
+use learn::record::{Moment, Record};
+use learn::render::{FORMATS, ProfileName, Templates};
+
 use crate::tool::{learn, samples};
 
 fn files(folder: &Path) -> BTreeMap<String, String> {
@@ -54,4 +63,28 @@ fn samples_are_written_as_this_version_writes_records() {
         let text = fs::read_to_string(&record).unwrap();
         same(&ended.stdout, &text, &record.display().to_string());
     }
+}
+
+/// What a workload that needs these and no others is told of the set that Docker grants.
+fn beside_docker(count: usize) -> String {
+    let mut record = Record::default();
+    for &capability in DOCKER.iter().take(count) {
+        let operation = Operation::Privileged { capability, what: "it".to_owned() };
+        let check =
+            Check { call: "mount".parse().unwrap(), operation, ids: (0, 0), effective: CapabilitySet(u64::MAX) };
+        record.absorb(&AbsPath::new(b"/bin/x").unwrap(), Fact::Check(check), Outcome::Returned(0), Moment::default());
+    }
+    let format = FORMATS.iter().find(|format| format.file_name(&ProfileName::of(None)) == "capabilities.txt").unwrap();
+    let (name, templates) = (ProfileName::of(None), Templates::new(BTreeMap::new()).unwrap());
+    let mut text = Vec::new();
+    let needs = infer(&record, &Options::default());
+    format.render(needs, &policy::Options::default(), &name, &templates, &mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    text.lines().skip_while(|line| !line.contains("that Docker grants")).nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn each_part_of_dockers_set_is_needed_or_not() {
+    assert_eq!(beside_docker(12), "# not needed: AUDIT_WRITE SETFCAP");
+    assert_eq!(beside_docker(14), "# all are needed");
 }

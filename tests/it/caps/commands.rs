@@ -41,8 +41,15 @@ workloads! {
         before: r#"cd "$1"; echo secret >secret; chmod 600 secret; chown nobody secret"#.to_owned(),
         ..PLAIN
     }, with [], needs ["CAP_DAC_READ_SEARCH"];
-    a_raw_socket: Work {
-        script: "python3 -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)'",
+    /// An echo request, and what comes back: the request itself, since it goes to oneself, and the answer.
+    pinging: Work {
+        script: "python3 -c '
+import socket, struct
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+raw.settimeout(10)
+raw.sendto(struct.pack(\"!BBHHH\", 8, 0, 0xf7fd, 1, 1), (\"127.0.0.1\", 0))
+while raw.recv(100)[20] != 0: pass'",
+        network: true,
         ..PLAIN
     }, with ["python3"], needs ["CAP_NET_RAW"];
     adding_a_network_interface: Work {
