@@ -273,7 +273,7 @@ impl Bench {
     fn nginx(&self, port: u16) -> Result<()> {
         let files = self.path();
         let directory = format!("{files}/{port}");
-        Self::shell(&format!("mkdir {directory}; chmod 777 {directory}"))?;
+        Self::shell(&format!("mkdir -p {directory}; chmod 777 {directory}"))?;
         for (name, user) in [("nginx.conf", ""), ("root.conf", "user www-data;")] {
             let config = format!(
                 "{user} daemon off; worker_processes 1; pid {directory}/{name}.pid; error_log {directory}/{name}.log;
