@@ -78,7 +78,7 @@ fn beside_docker(count: usize) -> String {
     let (name, templates) = (ProfileName::of(None), Templates::new(BTreeMap::new()).unwrap());
     let mut text = Vec::new();
     let needs = infer(&record, &Options::default());
-    format.render(needs, &policy::Options::default(), &name, &templates, &mut text).unwrap();
+    format.render(&needs, &policy::Options::default(), &name, &templates, &mut text).unwrap();
     let text = String::from_utf8(text).unwrap();
     text.lines().skip_while(|line| !line.contains("that Docker grants")).nth(1).unwrap().to_owned()
 }
