@@ -2,6 +2,7 @@
 
 use super::read;
 use super::scene::{Decode, Scene, Values, value};
+use crate::event::Outcome;
 use crate::fact::{Capability, Operation};
 
 /// `setsockopt(2)`.
@@ -36,6 +37,18 @@ impl Decode for SetOption {
                 Operation::Doubtful { capability, what, doubt }
             }
         });
+    }
+
+    fn leave(&self, scene: &mut Scene<'_>, outcome: Outcome) {
+        // What is not there is looked for first, whoever asks for it.
+        let absent = match (scene.int(1), scene.int(2)) {
+            DEVICE => libc::ENODEV,
+            CONGESTION => libc::ENOENT,
+            _ => return,
+        };
+        if outcome == Outcome::Failed(absent) {
+            scene.notes.facts.clear();
+        }
     }
 
     fn quiet(&self, values: &Values) -> bool {
@@ -186,6 +199,29 @@ mod tests {
         for (name, guards) in [("reno", 0), ("cubic", 1), ("re", 1)] {
             let (text, length) = (bench.text(name), name.len() as u64);
             assert_eq!(operations(&bench.call("setsockopt", &[3, 6, 13, text, length])).len(), guards, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_nobody_s_to_choose() {
+        for abi in Abi::ALL {
+            let mut bench = Bench::new(abi);
+            bench.view.bound_device.set(1);
+            let list = "sys/net/ipv4/tcp_allowed_congestion_control".to_owned();
+            bench.view.proc.borrow_mut().insert(list, b"reno\n".to_vec());
+            let name = bench.text("nope");
+            for (option, errno, guards) in [
+                ([6, 13], libc::ENOENT, 0),
+                ([6, 13], libc::ENODEV, 1),
+                ([6, 13], libc::EPERM, 1),
+                ([1, 25], libc::ENODEV, 0),
+                ([1, 25], libc::EPERM, 1),
+                ([1, 62], libc::ENODEV, 1),
+                ([0, 64], libc::ENOENT, 1),
+            ] {
+                let facts = bench.fail("setsockopt", &[3, option[0], option[1], name, 4], errno);
+                assert_eq!(operations(&facts).len(), guards, "{abi} {option:?} {errno}");
+            }
         }
     }
 
