@@ -463,7 +463,7 @@ pub struct Check {
     pub operation: Operation,
     /// Filesystem user and group id (effective ones for calls not about files).
     pub ids: (u32, u32),
-    /// Effective capabilities at the time.
+    /// Effective capabilities at the time; permitted ones, where the kernel looks at those.
     pub effective: CapabilitySet,
 }
 

@@ -201,12 +201,18 @@ impl Decode for Prctl {
     }
 }
 
-/// A capability that is handed on to programs has to be there, whatever they do with it (`cap_task_prctl()`,
-/// `security/commoncap.c`).
+/// A capability that is handed on to programs has to be permitted, in effect or not, whatever they do with it. Where it
+/// is not inheritable as well that is what is missing (`cap_task_prctl()`, `security/commoncap.c`).
 fn hand_on(scene: &mut Scene<'_>) {
     let number = usize::try_from(scene.arg(2)).ok();
-    if let Some(&capability) = number.and_then(|number| Capability::ALL.get(number)) {
-        scene.guarded(capability, format!("hand {capability} on to programs"));
+    let capability = number.and_then(|number| Capability::ALL.get(number)).copied();
+    let Some((capability, who)) = capability.zip(scene.credentials()) else {
+        return;
+    };
+    let within = |set| CapabilitySet(set).contains(capability);
+    if within(who.inheritable) || !within(who.permitted) {
+        let what = format!("hand {capability} on to programs");
+        scene.check_permitted(Operation::Privileged { capability, what });
     }
 }
 
@@ -221,6 +227,8 @@ mod tests {
     use super::*;
     use crate::abi::Abi;
     use crate::decode::fake::{Bench, operations};
+    use crate::infer::caps::{Standing, judge};
+    use crate::record::Outcomes;
 
     fn user_ids(to: [Option<u32>; 4], from: [u32; 4]) -> Operation {
         Operation::SetUserIds { to, from }
@@ -293,6 +301,7 @@ mod tests {
     #[test]
     fn a_capability_that_is_handed_on_is_needed_itself() {
         let mut bench = Bench::new(Abi::X86_64);
+        bench.becomes(|who| who.inheritable = u64::MAX);
         let [ambient, raise, lower] = [47, 2, 3];
         let expected = Operation::Privileged {
             capability: Capability::NetRaw,
@@ -301,6 +310,28 @@ mod tests {
         assert_eq!(operations(&bench.call("prctl", &[ambient, raise, 13])), [expected]);
         assert_eq!(operations(&bench.call("prctl", &[ambient, lower, 13])), []);
         assert_eq!(operations(&bench.call("prctl", &[ambient, raise, 99])), []);
+    }
+
+    #[test]
+    fn what_is_handed_on_is_permitted_and_inheritable() {
+        let raw = 1 << Capability::NetRaw as u8;
+        let [ambient, raise] = [47, 2];
+        for abi in Abi::ALL {
+            for (permitted, inheritable, outcome, expected) in [
+                (raw, raw, Outcome::Returned(0), Some(Standing::Needed)),
+                (raw, 0, Outcome::Failed(libc::EPERM), None),
+                (0, raw, Outcome::Failed(libc::EPERM), Some(Standing::Denied)),
+                (0, 0, Outcome::Failed(libc::EPERM), Some(Standing::Denied)),
+            ] {
+                let mut bench = Bench::user(abi);
+                bench.becomes(|who| (who.permitted, who.inheritable) = (permitted, inheritable));
+                let facts = bench.effect("prctl", &[ambient, raise, 13], outcome, |_| ());
+                let checks =
+                    facts.iter().find_map(|fact| if let Fact::Check(check) = fact { Some(check) } else { None });
+                let judged = checks.and_then(|check| judge(check, &Outcomes::only(outcome.class())));
+                assert_eq!(judged.map(|judged| judged.standing), expected, "{abi} {permitted:x} {inheritable:x}");
+            }
+        }
     }
 
     #[test]

@@ -184,12 +184,17 @@ impl Scene<'_> {
 
     /// Says that the outcome may hang on a capability, judged by effective ids.
     pub(super) fn check(&mut self, operation: Operation) {
-        self.check_as(operation, |who| (who.uid[1], who.gid[1]));
+        self.check_as(operation, |who| ((who.uid[1], who.gid[1]), who.effective));
     }
 
     /// The same, judged by filesystem ids.
     pub(super) fn check_file(&mut self, operation: Operation) {
-        self.check_as(operation, |who| (who.fsuid(), who.fsgid()));
+        self.check_as(operation, |who| ((who.fsuid(), who.fsgid()), who.effective));
+    }
+
+    /// The same, judged by what the task is permitted, whether or not it is in effect.
+    pub(super) fn check_permitted(&mut self, operation: Operation) {
+        self.check_as(operation, |who| ((who.uid[1], who.gid[1]), who.permitted));
     }
 
     /// Says that the kernel asks for a capability that the task has, and does the same without.
@@ -210,13 +215,13 @@ impl Scene<'_> {
     }
 
     /// Nothing is said of tasks in another user namespace: their capabilities mean nothing outside it.
-    fn check_as(&mut self, operation: Operation, ids: fn(&Credentials) -> (u32, u32)) {
+    fn check_as(&mut self, operation: Operation, judged: fn(&Credentials) -> ((u32, u32), u64)) {
         let Some(who) = self.credentials().filter(|who| !who.foreign_user_namespace) else {
             return;
         };
         let call = Syscall::Named(self.name.into());
-        let effective = CapabilitySet(who.effective);
-        self.say(Fact::Check(Check { call, operation, ids: ids(&who), effective }));
+        let (ids, held) = judged(&who);
+        self.say(Fact::Check(Check { call, operation, ids, effective: CapabilitySet(held) }));
     }
 
     /// Says that `spot` was used.
