@@ -386,6 +386,7 @@ impl Decode for OpenByHandle {
 mod tests {
     use super::*;
     use crate::decode::fake::{Bench, CWD, files, operations, owned, path};
+    use crate::event::Sink as _;
     use crate::fact::{Fact, GapKind};
 
     const FILE: u32 = libc::S_IFREG | 0o644;
@@ -510,6 +511,31 @@ mod tests {
         assert_eq!(bench.call("flock", &[3, 2]), []);
         let name = bench.text("/srv");
         assert_eq!(bench.effect("openat", &[CWD, name, 0], Outcome::Returned(3), |_| ()), []);
+    }
+
+    #[test]
+    fn an_end_is_foreseen_where_the_whole_way_was_seen() {
+        let mut bench = Bench::user(Abi::X86_64);
+        bench.view.link("/srv/near", "/none");
+        bench.view.link("/srv/far", "/none/such/place");
+        let name = bench.text("none");
+        bench.fail("newfstatat", &[CWD, name, 0, 0], libc::ENOENT);
+        bench.decoder.thinned(Bench::TID);
+        for (name, foreseen) in [
+            ("none", true),
+            ("none/x", true),
+            ("none/such/../x", true),
+            ("near", true),
+            ("near/x/y", true),
+            ("far", false),
+            ("far/", false),
+            ("far/x", false),
+            ("../srv/far/x/../y", false),
+        ] {
+            let at = bench.text(name);
+            let call = bench.made("newfstatat", &[CWD, at, 0, 0]);
+            assert_eq!(bench.decoder.enter(Bench::TID, &call, &bench.view).leave, !foreseen, "{name}");
+        }
     }
 
     #[test]

@@ -274,6 +274,8 @@ impl Scene<'_> {
             known = parent;
             let parent = if parent.is_empty() { b"." } else { parent };
             if let Ok(spot) = self.view.resolve(base, parent, true) {
+                // On from a directory that is there leads a link; what bars the way behind it only the kernel tells.
+                self.notes.astray |= spot.inode.is_some();
                 return Some(beyond(spot, rest.into_iter().rev()));
             }
         }
