@@ -592,6 +592,9 @@ pub enum Operation {
         other: Capability,
         /// What, for a reader.
         what: String,
+        /// Why it cannot be told whether a refusal would have mattered; empty when it would have.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        doubt: String,
     },
     /// A call that a capability guards, but whether its refusal would have mattered cannot be told.
     Doubtful {

@@ -67,7 +67,7 @@ impl Decode for Bpf {
 /// `bpf_net_capable()`
 fn packets(scene: &mut Scene<'_>, what: &str) {
     let (capability, other) = (Capability::NetAdmin, Capability::SysAdmin);
-    scene.check(Operation::Either { capability, other, what: what.to_owned() });
+    scene.check(Operation::Either { capability, other, what: what.to_owned(), doubt: String::new() });
 }
 
 #[cfg(test)]

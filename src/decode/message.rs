@@ -76,6 +76,7 @@ fn controls(scene: &mut Scene<'_>, message: u64) {
         capability: Capability::NetRaw,
         other: Capability::NetAdmin,
         what: what.to_owned(),
+        doubt: String::new(),
     };
     for (kind, data) in scene.memory().controls(message) {
         match kind {

@@ -24,14 +24,14 @@ impl Decode for SetOption {
             return;
         }
         let (capability, what) = (Capability::NetAdmin, (*what).to_owned());
+        let either = |what, doubt| Operation::Either { capability: Capability::NetRaw, other: capability, what, doubt };
+        let once = || "newer kernels let everyone do so".to_owned();
         scene.check(match guarded {
             Guarded::Admin => Operation::Privileged { capability, what },
             Guarded::Raw => Operation::Privileged { capability: Capability::NetRaw, what },
-            Guarded::RawOrAdmin => Operation::Either { capability: Capability::NetRaw, other: capability, what },
-            Guarded::Once(capability) => {
-                let doubt = "newer kernels let everyone do so".to_owned();
-                Operation::Doubtful { capability: *capability, what, doubt }
-            }
+            Guarded::RawOrAdmin => either(what, String::new()),
+            Guarded::OnceRawOrAdmin => either(what, once()),
+            Guarded::OnceAdmin => Operation::Doubtful { capability, what, doubt: once() },
             Guarded::Wish => {
                 let doubt = "callers go on with the size that everyone may have".to_owned();
                 Operation::Doubtful { capability, what, doubt }
@@ -94,8 +94,10 @@ enum Guarded {
     Raw,
     /// By `CAP_NET_RAW`, since Linux 5.17, or `CAP_NET_ADMIN`.
     RawOrAdmin,
-    /// By this one, on older kernels alone.
-    Once(Capability),
+    /// The same, before Linux 6.5 alone.
+    OnceRawOrAdmin,
+    /// By `CAP_NET_ADMIN`, on older kernels alone.
+    OnceAdmin,
     /// By `CAP_NET_ADMIN`, and callers ask for it as for a wish.
     Wish,
 }
@@ -136,11 +138,11 @@ const GUARDED: [OptionRow; 26] = [
     (libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, |_| true, Guarded::Wish, "set SO_SNDBUFFORCE"),
     (libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, |_| true, Guarded::Wish, "set SO_RCVBUFFORCE"),
     (libc::SOL_SOCKET, libc::SO_MARK, |_| true, Guarded::RawOrAdmin, "set SO_MARK"),
-    (libc::SOL_SOCKET, libc::SO_BUSY_POLL, |value| value > 0, Guarded::Once(Capability::NetAdmin), "set SO_BUSY_POLL"),
+    (libc::SOL_SOCKET, libc::SO_BUSY_POLL, |value| value > 0, Guarded::OnceAdmin, "set SO_BUSY_POLL"),
     (libc::SOL_SOCKET, libc::SO_PREFER_BUSY_POLL, |value| value != 0, Guarded::Admin, "set SO_PREFER_BUSY_POLL"),
     (libc::SOL_SOCKET, 61, |clock| clock != libc::CLOCK_MONOTONIC, Guarded::Admin, "set SO_TXTIME by another clock"),
     (libc::SOL_SOCKET, 70, |_| true, Guarded::Admin, "set SO_BUSY_POLL_BUDGET"),
-    (libc::SOL_SOCKET, 75, |value| value != 0, Guarded::Once(Capability::NetRaw), "set SO_RCVMARK"),
+    (libc::SOL_SOCKET, 75, |_| true, Guarded::OnceRawOrAdmin, "set SO_RCVMARK"),
     (libc::SOL_IP, 16, |_| true, Guarded::Admin, "set IP_IPSEC_POLICY"),
     (libc::SOL_IP, 17, |_| true, Guarded::Admin, "set IP_XFRM_POLICY"),
     (libc::SOL_IP, 96, |_| true, Guarded::Admin, "replace ARP filter tables"),
@@ -163,6 +165,10 @@ const GUARDED: [OptionRow; 26] = [
 mod tests {
     use crate::abi::Abi;
     use crate::decode::fake::{Bench, operations};
+    use crate::event::Outcome;
+    use crate::fact::{Capability, Fact};
+    use crate::infer::caps::{Standing, judge};
+    use crate::record::Outcomes;
 
     #[test]
     fn options_are_guarded_by_value() {
@@ -178,6 +184,25 @@ mod tests {
             assert_eq!(set(libc::SO_MARK, six), 1);
             assert_eq!(set(libc::SO_REUSEADDR, six), 0);
         }
+    }
+
+    #[test]
+    fn marks_of_what_is_received_were_once_for_either() {
+        let mut bench = Bench::new(Abi::X86_64);
+        let mut judged = |held: &[Capability], outcome| {
+            bench.becomes(|who| who.effective = held.iter().fold(0, |all, &one| all | 1 << one as u8));
+            let no = bench.words(&[0]);
+            let facts = bench.effect("setsockopt", &[3, 1, 75, no, 4], outcome, |_| ());
+            let check = facts.iter().find_map(|fact| if let Fact::Check(check) = fact { Some(check) } else { None });
+            let judgement = judge(check.unwrap(), &Outcomes::only(outcome.class()))?;
+            Some((judgement.capability, judgement.standing))
+        };
+        let (done, refused) = (Outcome::Returned(0), Outcome::Failed(libc::EPERM));
+        let (raw, admin) = (Capability::NetRaw, Capability::NetAdmin);
+        assert_eq!(judged(&[raw, admin], done), Some((raw, Standing::Likely)));
+        assert_eq!(judged(&[admin], done), Some((admin, Standing::Likely)));
+        assert_eq!(judged(&[], done), None);
+        assert_eq!(judged(&[], refused), Some((raw, Standing::Denied)));
     }
 
     #[test]

@@ -161,7 +161,7 @@ impl Decode for IoPriority {
             // ioprio_check_cap(), block/ioprio.c
             let what = "real-time I/O priority".to_owned();
             let (capability, other) = (Capability::SysNice, Capability::SysAdmin);
-            scene.check(Operation::Either { capability, other, what });
+            scene.check(Operation::Either { capability, other, what, doubt: String::new() });
         }
     }
 }

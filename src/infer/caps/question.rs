@@ -62,14 +62,20 @@ pub(super) fn question(check: &Check) -> Option<Question<'_>> {
         // kernel/sys.c, do_prlimit()
         Operation::RaiseLimit { from, to, .. } if to > from => certain(&[Capability::SysResource]),
         Operation::Privileged { capability, .. } => certain(any_of(*capability)),
-        Operation::Either { capability, other, .. } => certain(either(*capability, *other)),
+        Operation::Either { capability, other, doubt, .. } => {
+            Some(Question { any_of: either(*capability, *other), doubt: worded(doubt), answered: true })
+        }
         Operation::Doubtful { capability, doubt, .. } => Some(Question::doubtful(any_of(*capability), doubt)),
         Operation::Unanswered { capability, doubt, .. } => {
-            let doubt = Some(doubt.as_str()).filter(|doubt| !doubt.is_empty());
-            Some(Question { any_of: any_of(*capability), doubt, answered: false })
+            Some(Question { any_of: any_of(*capability), doubt: worded(doubt), answered: false })
         }
         _ => None,
     }
+}
+
+/// The doubt, if there is one.
+fn worded(doubt: &str) -> Option<&str> {
+    Some(doubt).filter(|doubt| !doubt.is_empty())
 }
 
 /// `fs/namei.c`, `generic_permission()`: `wanted` are the `rwx` bits that the mode does not grant.
