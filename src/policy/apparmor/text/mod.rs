@@ -368,6 +368,36 @@ mod tests {
     }
 
     #[test]
+    fn variables_that_grow_without_end_are_refused() {
+        let chain = |first: &str, next: fn(usize) -> String, last: usize| {
+            let lines = (1..=last).map(|at| format!("@{{a{at}}} = {}", next(at - 1))).collect::<Vec<_>>().join("\n");
+            format!("@{{a0}} = {first}\n{lines}\nprofile x {{\n  /@{{a{last}}} r,\n}}")
+        };
+        let twice = |before: usize| format!("@{{a{before}}}@{{a{before}}}");
+        let much = "stands for too much: with all its variables replaced the text takes more than 16 MiB; give it fewer or \
+                    shorter values";
+        for (text, error) in [
+            (chain("x", twice, 40), format!("t:43: @{{a40}} {much}")),
+            (chain("\"\"", twice, 40), format!("t:43: @{{a40}} {much}")),
+            (chain("//// x", twice, 40), format!("t:43: @{{a40}} {much}")),
+            (
+                chain("x", |before| format!("@{{a{before}}}"), 100_000),
+                "t:100003: @{a100000} stands for variables that stand for others, more than 100 deep: give it its values \
+                 directly"
+                    .to_owned(),
+            ),
+        ] {
+            assert_eq!(parse("t", &text, &Files::new()).unwrap_err().to_string(), error);
+        }
+        let many = "  /@{a17} r,\n".repeat(1000);
+        let text = chain("x", twice, 17).replace("  /@{a17} r,\n", &many);
+        let error = parse("t", &text, &Files::new()).unwrap_err().to_string();
+        assert!(error.ends_with(much), "{error}: each by itself is small");
+        let text = chain("x /y/", |before| format!("@{{a{before}}}z"), 90);
+        assert_eq!(parse("t", &text, &Files::new()).unwrap().profiles[0].rules.len(), 1);
+    }
+
+    #[test]
     fn heads_are_read_in_every_form() {
         let text = "/bin/a { }\n\"/bin/b c\" flags=(complain) { }\nprofile d /bin/{d,e} flags=(a, b) { ^hat { } profile f { } }";
         let document = parse("t", text, &Files::new()).unwrap();

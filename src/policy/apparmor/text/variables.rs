@@ -1,16 +1,29 @@
 //! Variables, and names in which they are replaced.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::rc::Rc;
 
 use super::super::glob::Glob;
 
-/// The values of variables, by name.
+/// The values of variables.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Variables(BTreeMap<String, Vec<Vec<u8>>>);
+pub(super) struct Variables {
+    /// By name.
+    values: BTreeMap<String, Vec<Vec<u8>>>,
+    /// How much was replaced so far, here and in every copy.
+    replaced: Rc<Cell<usize>>,
+}
 
-/// How long a name may get when its variables are replaced.
-const LIMIT: usize = 1 << 20;
+/// How much a text may get by variables, in MiB.
+const LIMIT: usize = 16;
+
+/// What a value takes beside its text.
+const EACH: usize = 16;
+
+/// How many variables may stand within each other.
+const DEPTH: usize = 100;
 
 /// A name or pattern as it is written, with what it stands for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,9 +67,9 @@ impl fmt::Display for Names {
 impl Variables {
     /// Gives a variable its values, or adds some.
     pub(super) fn assign(&mut self, name: &str, add: bool, values: Vec<Vec<u8>>) -> Result<(), String> {
-        match (self.0.get_mut(name), add) {
+        match (self.values.get_mut(name), add) {
             (Some(known), true) => known.extend(values),
-            (None, false) => drop(self.0.insert(name.to_owned(), values)),
+            (None, false) => drop(self.values.insert(name.to_owned(), values)),
             (Some(_), false) => return Err(format!("@{{{name}}} has its values already")),
             (None, true) => return Err(format!("@{{{name}}} has no values yet")),
         }
@@ -65,7 +78,7 @@ impl Variables {
 
     /// Sets what the parser itself knows of a profile.
     pub(super) fn set(&mut self, name: &str, value: &str) {
-        self.0.insert(name.to_owned(), vec![value.as_bytes().to_vec()]);
+        self.values.insert(name.to_owned(), vec![value.as_bytes().to_vec()]);
     }
 
     /// Every path that `text` stands for.
@@ -81,39 +94,66 @@ impl Variables {
     fn names(&self, text: &[u8], labels: bool) -> Result<Names, String> {
         let read = if labels { Glob::new } else { Glob::of_paths };
         let shown = String::from_utf8_lossy(text).into_owned();
-        let glob = read(&self.expand(text, 0)?).map_err(|error| format!("{error} in `{shown}`"))?;
+        let glob = read(&self.expand(text, &mut Vec::new())?).map_err(|error| format!("{error} in `{shown}`"))?;
         Ok(Names { text: shown, glob })
     }
 
     /// `text` with values in the places of variables, several of them in braces. Beside another slash these lose theirs
     /// (`write_replacement()` of the parsers 3.0 to 4.1), a single value does not.
-    fn expand(&self, text: &[u8], depth: usize) -> Result<Vec<u8>, String> {
-        let mut text = text.to_vec();
-        while let Some((before, name, behind)) = split(&text) {
-            let values = self.values(&String::from_utf8_lossy(name), depth)?;
-            let value = match values.as_slice() {
-                [one] => one.clone(),
+    fn expand(&self, text: &[u8], within: &mut Vec<String>) -> Result<Vec<u8>, String> {
+        let mut done = Vec::new();
+        let mut rest = text;
+        while let Some((before, name, behind)) = split(rest) {
+            done.extend_from_slice(before);
+            let values = self.replace(&String::from_utf8_lossy(name), within)?;
+            match values.as_slice() {
+                [one] => done.extend_from_slice(one),
                 several => {
-                    let (leading, trailing) = (before.ends_with(b"/"), behind.starts_with(b"/"));
+                    let (leading, trailing) = (done.ends_with(b"/"), behind.starts_with(b"/"));
                     let trimmed = several.iter().map(|value| without_slashes(value, leading, trailing));
-                    [b"{", trimmed.collect::<Vec<_>>().join(&b","[..]).as_slice(), b"}"].concat()
+                    done.extend([b"{", trimmed.collect::<Vec<_>>().join(&b","[..]).as_slice(), b"}"].concat());
                 }
-            };
-            text = [before, &value, behind].concat();
-            if text.len() > LIMIT {
-                return Err("too many values".to_owned());
             }
+            rest = behind;
         }
-        Ok(text)
+        done.extend_from_slice(rest);
+        Ok(done)
     }
 
-    /// What a variable stands for, without variables.
-    fn values(&self, name: &str, depth: usize) -> Result<Vec<Vec<u8>>, String> {
-        if depth > 100 {
+    /// What a variable stands for, without variables. `within` are those in whose values it stands, from the outside.
+    fn replace(&self, name: &str, within: &mut Vec<String>) -> Result<Vec<Vec<u8>>, String> {
+        if within.iter().any(|outer| outer == name) {
             return Err(format!("@{{{name}}} stands for itself"));
         }
-        let values = self.0.get(name).ok_or_else(|| format!("@{{{name}}} is not known"))?;
-        values.iter().map(|value| self.expand(value, depth + 1)).collect()
+        if within.len() >= DEPTH {
+            let outer = within.first().map_or(name, String::as_str);
+            return Err(format!(
+                "@{{{outer}}} stands for variables that stand for others, more than {DEPTH} deep: give it \
+                 its values directly"
+            ));
+        }
+        let values = self.values.get(name).ok_or_else(|| format!("@{{{name}}} is not known"))?;
+        within.push(name.to_owned());
+        let mut replaced = Vec::with_capacity(values.len());
+        for value in values {
+            let value = self.expand(value, within)?;
+            self.count(value.len() + EACH, within)?;
+            replaced.push(value);
+        }
+        within.pop();
+        Ok(replaced)
+    }
+
+    /// Counts what was replaced: values within values double with each line, and rules repeat them.
+    fn count(&self, bytes: usize, within: &[String]) -> Result<(), String> {
+        self.replaced.set(self.replaced.get() + bytes);
+        let outer = within.first().filter(|_| self.replaced.get() > LIMIT << 20);
+        outer.map_or(Ok(()), |outer| {
+            Err(format!(
+                "@{{{outer}}} stands for too much: with all its variables replaced the text takes more than {LIMIT} MiB; \
+                 give it fewer or shorter values"
+            ))
+        })
     }
 }
 
