@@ -109,12 +109,11 @@ impl KernelEvidence {
     /// # Errors
     /// [`EvidenceError`].
     pub fn open() -> Result<Self, EvidenceError> {
-        let has_event = |root: &Path| root.join("events/capability/cap_capable").exists();
-        let (root, unmounted) = match TRACEFS.iter().map(Path::new).find(|root| has_event(root)) {
-            Some(root) => (root.to_owned(), None),
+        let (root, unmounted) = match mounted(Path::try_exists)? {
+            Some(root) => (root, None),
             None => tracefs().map(|(root, unmounted)| (root, Some(unmounted)))?,
         };
-        if !has_event(&root) {
+        if !has_event(&root, Path::try_exists)? {
             return Err(EvidenceError::Missing);
         }
         let dir = root.join(format!("instances/learn-{}", std::process::id()));
@@ -166,6 +165,29 @@ impl KernelEvidence {
     #[must_use]
     pub const fn told(&self) -> (bool, u64) {
         (self.parser.home.is_some(), self.parser.lost)
+    }
+}
+
+/// Where tracefs is mounted and has the tracepoint. What only root may enter is mounted all the same.
+fn mounted(exists: impl Fn(&Path) -> io::Result<bool>) -> Result<Option<PathBuf>, EvidenceError> {
+    let mut otherwise = Ok(None);
+    for root in TRACEFS.map(Path::new) {
+        match has_event(root, &exists) {
+            Ok(true) => return Ok(Some(root.to_owned())),
+            Err(error) if otherwise.is_ok() => otherwise = Err(error),
+            _ => {}
+        }
+    }
+    otherwise
+}
+
+/// Whether the tracepoint is below `root`.
+fn has_event(root: &Path, exists: impl Fn(&Path) -> io::Result<bool>) -> Result<bool, EvidenceError> {
+    match exists(&root.join("events/capability/cap_capable")) {
+        Err(source) if source.kind() == ErrorKind::PermissionDenied => {
+            Err(EvidenceError::Refused { path: root.to_owned(), source })
+        }
+        found => Ok(found.unwrap_or(false)),
     }
 }
 
@@ -280,6 +302,20 @@ CPU:1 [LOST 12 EVENTS]
  => cap_capable
  => setattr_prepare
 ";
+
+    #[test]
+    fn what_is_mounted_for_root_alone_is_mounted() {
+        let first = Path::new(TRACEFS[0]);
+        assert_eq!(mounted(|_| Ok(true)).unwrap().as_deref(), Some(first));
+        assert_eq!(mounted(|_| Ok(false)).unwrap(), None);
+        let refused =
+            |path: &Path| if path.starts_with(first) { Err(ErrorKind::PermissionDenied.into()) } else { Ok(false) };
+        let error = mounted(refused).unwrap_err();
+        assert_eq!(error.to_string(), "cannot use /sys/kernel/tracing: kernel evidence needs root");
+        let second = |path: &Path| if path.starts_with(first) { refused(path) } else { Ok(true) };
+        assert_eq!(mounted(second).unwrap().as_deref(), Some(Path::new(TRACEFS[1])));
+        assert_eq!(mounted(|_| Err(ErrorKind::NotADirectory.into())).unwrap(), None);
+    }
 
     #[test]
     fn questions_are_matched_with_their_stacks() {
