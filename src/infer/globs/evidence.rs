@@ -385,6 +385,15 @@ mod tests {
         assert_eq!(uses("/srv/refs create"), ["/srv/.refs.iuixbm", "/srv/refs"]);
     }
 
+    #[test]
+    fn a_word_that_programs_choose_is_not_random() {
+        for word in ["modified", "Original", "backup", "incomplete"] {
+            let name = format!("/srv/users.{word}");
+            let used = [&format!("{name} create write rename-from"), "/srv/users rename-to"];
+            assert!(patterns(Globs::Safe, &used).contains(&name), "{name}");
+        }
+    }
+
     proptest::proptest! {
         /// Whatever letters `mkstemp(3)`, Python's `tempfile` and `mktemp(1)` draw, the next run may draw others.
         /// Digits alone are a number.

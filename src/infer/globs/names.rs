@@ -65,6 +65,16 @@ const TEMPORARY: &[&str] = &[
 /// The usual lengths of random parts: `mkstemp(3)`, Python's `tempfile`, `mktemp(1)`, `SQLite`.
 const RANDOM_LENGTHS: [usize; 5] = [6, 8, 10, 12, 16];
 
+/// Words of such lengths that programs end names with, of files that they rename as well. Other words are not told from
+/// random letters: that a pattern is too wide by the endings of one file costs less than that the next run is refused.
+#[rustfmt::skip]
+const WORDS: [&str; 36] = [
+    "atomic", "backup", "building", "cached", "commit", "complete", "compressed", "database", "disabled", "download",
+    "downloaded", "edited", "filtered", "finished", "import", "incomplete", "inprogress", "latest", "locked",
+    "manifest", "merged", "modified", "obsolete", "old_copy", "original", "output", "prepared", "previous",
+    "processing", "result", "snapshot", "sorted", "staged", "tempfile", "unfinished", "update",
+];
+
 /// The parts of `name` that may be volatile.
 pub(super) fn parts(name: &[u8]) -> Parts {
     let mut parts = Parts::new();
@@ -186,7 +196,8 @@ fn tail(name: &[u8], at: usize, rest: &[u8]) -> Option<Looks> {
     let separated = name.get(..at).and_then(<[u8]>::last).is_some_and(|byte| !byte.is_ascii_alphanumeric());
     let mkstemp = RANDOM_LENGTHS.contains(&rest.len()) && rest.iter().all(u8::is_ascii_alphanumeric);
     let python = rest.len() == 8 && rest.iter().all(|byte| is_python(*byte));
-    if !separated || !(mkstemp || python) {
+    let chosen = || WORDS.iter().any(|word| rest.eq_ignore_ascii_case(word.as_bytes()));
+    if !separated || !(mkstemp || python) || chosen() {
         return None;
     }
     let mut words = rest.split(|byte| *byte == b'_').filter(|word| !word.is_empty());
@@ -246,13 +257,15 @@ mod tests {
             ("pkgcache.bin.8_9tis7m", "pkgcache.bin.<Tail 8>"),
             ("pkgcache.bin.qkzwxa", "pkgcache.bin.<Tail 6>"),
             ("pkgcache.bin.ab1c2d3e", "pkgcache.bin.<Random 8>"),
-            ("pkgcache.bin.snapshot", "pkgcache.bin.<Ending 8>"),
-            ("pkgcache.bin.backup", "pkgcache.bin.<Ending 6>"),
+            ("pkgcache.bin.kitchens", "pkgcache.bin.<Ending 8>"),
+            ("pkgcache.bin.snapshot", "pkgcache.bin.snapshot"),
+            ("pkgcache.bin.backup", "pkgcache.bin.backup"),
             ("refs_iuixbm", "refs_<Ending 6>"),
-            ("pkgcache.bin.old_copy", "pkgcache.bin.<Ending 8>"),
+            ("pkgcache.bin.old_copy", "pkgcache.bin.old_copy"),
+            ("pkgcache.bin.big_copy", "pkgcache.bin.<Ending 8>"),
             ("snapshot", "snapshot"),
             ("temp-12345678", "temp-<Number 8>"),
-            ("temp-appendonly.aof.manifest", "temp-appendonly.aof.<Ending 8>"),
+            ("temp-appendonly.aof.manifest", "temp-appendonly.aof.manifest"),
             ("tmpab_cd3x1", "tmp<Random 8>"),
             ("tmp.Zy9Xw8Vu7T", "tmp.<Random 10>"),
             ("etilqs_0a1b2c3d4e5f6a7b", "etilqs_<Hash 16>"),
