@@ -18,7 +18,9 @@ fn say(scene: &mut Scene<'_>, name: &AbsPath, accesses: &[QueueAccess]) {
     }
 }
 
-/// `mq_open(2)`.
+/// `mq_open(2)`. With `O_CREAT` it counts as creating the queue even if that was there, of which only `/dev/mqueue` would
+/// tell, where it is mounted and belongs to the task's IPC namespace; and since queues do not outlive a boot, the next run
+/// may have to. One that fails because of `O_EXCL` took no effect, and needs nothing.
 pub(super) struct Open;
 
 impl Decode for Open {
