@@ -1,6 +1,6 @@
 //! Single calls, each with and without what the kernel asks for: where a plain permission grants it, nothing is needed.
 
-use super::{PLAIN, Work, ready, require, workloads};
+use super::{Names, PLAIN, Work, ready, require, workloads};
 
 /// A Python program; `d` is its directory, `ok` demands success of a C function.
 macro_rules! python {
@@ -184,4 +184,27 @@ sender.sendmsg([b\"x\"], [(1, 36, struct.pack(\"i\", 7))], 0, (\"127.0.0.1\", 9)
         with ["ip"], needs ["CAP_NET_ADMIN"];
     other_network_settings: Work { script: "echo 99 >/proc/sys/net/core/somaxconn", network: true, ..PLAIN },
         with ["ip"], needs [];
+}
+
+/// Everyone is told so, with the capability and without.
+#[test]
+fn neither_a_device_nor_an_algorithm_that_is_not_there() {
+    if !ready(&["python3"], &[]) {
+        return;
+    }
+    let device = call!(
+        "
+bound = socket.socket()
+bound.setsockopt(1, 25, b\"lo\")
+try: bound.setsockopt(1, 25, b\"none0\")
+except OSError as error: ok(-abs(error.errno - 19))"
+    );
+    let algorithm = call!(
+        "
+try: socket.socket().setsockopt(6, 13, b\"nope\")
+except OSError as error: ok(-abs(error.errno - 2))"
+    );
+    for work in [device, algorithm] {
+        assert_eq!(work.needs(&[]).likely, Names::new());
+    }
 }
