@@ -304,11 +304,11 @@ pub trait TaskView {
     /// `EBADF` when it is not open.
     fn descriptor(&self, fd: i32) -> io::Result<Descriptor>;
 
-    /// The numbers of its open descriptors (`/proc/TID/fd`).
+    /// All that it has open (`/proc/TID/fd`), in no order.
     ///
     /// # Errors
-    /// As `readdir(3)`.
-    fn descriptors(&self) -> io::Result<Vec<i32>>;
+    /// As `getdents(2)`.
+    fn open_files(&self) -> io::Result<Vec<OpenFile>>;
 
     /// The socket behind a descriptor (a duplicate from `pidfd_getfd(2)`, asked with `getsockopt(2)`).
     ///
@@ -471,6 +471,21 @@ pub struct Descriptor {
     pub target: Target,
     /// The file's inode.
     pub inode: Inode,
+}
+
+/// An open descriptor and what it may be used for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenFile {
+    /// Its number.
+    pub fd: i32,
+    /// What it refers to.
+    pub target: Target,
+    /// The inode of what has a path.
+    pub inode: Option<Inode>,
+    /// Whether it can be read from; with `O_PATH` neither this nor the next.
+    pub readable: bool,
+    /// Whether it can be written to.
+    pub writable: bool,
 }
 
 /// What a descriptor refers to, from its link in `/proc/TID/fd`.

@@ -104,17 +104,17 @@ fn scripts(view: &dyn TaskView, first: &Resolved, program: &AbsPath) -> Vec<Reso
 pub(super) fn inherited(view: &dyn TaskView, standing: &mut Standing) -> Vec<Fact> {
     let who = standing.credentials(view);
     let who = who.as_deref();
-    let facts = view.descriptors().unwrap_or_default().into_iter().filter_map(|fd| {
-        let descriptor = view.descriptor(fd).ok()?;
-        match descriptor.target {
-            Target::Path(path) | Target::Deleted(path) => {
-                let access = open_for(view, fd)?;
-                let directory = descriptor.inode.mode & libc::S_IFMT == libc::S_IFDIR;
-                let owner = who.is_some_and(|who| who.fsuid() == descriptor.inode.uid);
-                Some(Fact::File(FileFact { path, access, owner, directory }))
+    let facts = view.open_files().unwrap_or_default().into_iter().filter_map(|open| {
+        let access = [(open.readable, Access::INHERIT_READ), (open.writable, Access::INHERIT_WRITE)];
+        let access = access.into_iter().filter(|(may, _)| *may).fold(Access::empty(), |all, (_, one)| all | one);
+        match open.target {
+            Target::Path(path) | Target::Deleted(path) if !access.is_empty() => {
+                let inode = open.inode?;
+                let owner = who.is_some_and(|who| who.fsuid() == inode.uid);
+                Some(Fact::File(FileFact { path, access, owner, directory: inode.is_dir() }))
             }
             Target::Nameless(name) if name.starts_with("socket:") => {
-                let socket = view.socket(fd).ok()?;
+                let socket = view.socket(open.fd).ok()?;
                 Some(Fact::Network(NetworkFact {
                     family: socket.family,
                     kind: socket.kind,
@@ -124,24 +124,10 @@ pub(super) fn inherited(view: &dyn TaskView, standing: &mut Standing) -> Vec<Fac
                     remote: Endpoint::None,
                 }))
             }
-            Target::Nameless(_) => None,
+            _ => None,
         }
     });
     facts.collect()
-}
-
-/// What an open file may be used for (`/proc/PID/fdinfo`, see `proc(5)`); `None` when for neither, as with `O_PATH`.
-fn open_for(view: &dyn TaskView, fd: i32) -> Option<Access> {
-    let text = view.proc(&format!("self/fdinfo/{fd}")).ok()?;
-    let flags = text.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"flags:"))?;
-    let flags = i32::from_str_radix(std::str::from_utf8(flags).ok()?.trim(), 8).ok()?;
-    match flags & libc::O_ACCMODE {
-        _ if flags & libc::O_PATH != 0 => None,
-        libc::O_RDONLY => Some(Access::INHERIT_READ),
-        libc::O_WRONLY => Some(Access::INHERIT_WRITE),
-        libc::O_RDWR => Some(Access::INHERIT_READ | Access::INHERIT_WRITE),
-        _ => None,
-    }
 }
 
 fn used(path: &AbsPath, inode: Option<Inode>, who: Option<&Credentials>, access: Access) -> Fact {
@@ -311,10 +297,9 @@ mod tests {
             bench.view.file(name, libc::S_IFREG | 0o644, (0, 0));
         }
         bench.view.file("/srv/next", PROGRAM, (0, 0));
-        for (fd, name, flags) in [(1, "/srv/out", "0102001"), (3, "/srv/both", "02"), (4, "/srv/path", "010000000")] {
+        for (fd, name, usable) in [(1, "/srv/out", "w"), (3, "/srv/both", "rw"), (4, "/srv/path", "")] {
             bench.view.open(fd, name);
-            let info = format!("pos:\t0\nflags:\t{flags}\nmnt_id:\t29\n").into_bytes();
-            bench.view.proc.borrow_mut().insert(format!("self/fdinfo/{fd}"), info);
+            bench.view.usable.borrow_mut().insert(fd, usable);
         }
         execute(&mut bench, "next", Bench::TID, Bench::TID, "/srv/next");
         let inherited = uses(&bench, "/srv/next").split_off(2);

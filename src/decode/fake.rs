@@ -7,8 +7,8 @@ use std::io;
 use super::{Decoder, Recorder};
 use crate::abi::{Abi, Syscall};
 use crate::event::{
-    Base, Call, Credentials, Descriptor, Inode, Mapping, Origin, Outcome, Resolved, Searched, Sink, SocketInfo, Target,
-    TaskView, Tid,
+    Base, Call, Credentials, Descriptor, Inode, Mapping, OpenFile, Origin, Outcome, Resolved, Searched, Sink,
+    SocketInfo, Target, TaskView, Tid,
 };
 use crate::fact::{Access, Check, Fact, FileFact, Gap, GapKind, Operation};
 use crate::path::AbsPath;
@@ -29,6 +29,8 @@ pub(super) struct FakeView {
     files: RefCell<BTreeMap<Vec<u8>, Inode>>,
     links: RefCell<BTreeMap<Vec<u8>, Vec<u8>>>,
     pub(super) descriptors: RefCell<BTreeMap<i32, Descriptor>>,
+    /// For what descriptors may be used, `r` and `w`; both where nothing is said.
+    pub(super) usable: RefCell<BTreeMap<i32, &'static str>>,
     pub(super) sockets: RefCell<BTreeMap<i32, SocketInfo>>,
     /// What waits to be read from every socket.
     pub(super) waiting: RefCell<Vec<u8>>,
@@ -66,6 +68,7 @@ impl Default for FakeView {
             files: RefCell::default(),
             links: RefCell::default(),
             descriptors: RefCell::default(),
+            usable: RefCell::default(),
             sockets: RefCell::default(),
             waiting: RefCell::default(),
             who: RefCell::default(),
@@ -196,9 +199,17 @@ impl TaskView for FakeView {
         self.descriptors.borrow().get(&fd).cloned().map_or_else(|| error(libc::EBADF), Ok)
     }
 
-    fn descriptors(&self) -> io::Result<Vec<i32>> {
+    fn open_files(&self) -> io::Result<Vec<OpenFile>> {
         self.asked();
-        Ok(self.descriptors.borrow().keys().chain(self.sockets.borrow().keys()).copied().collect())
+        let open = |fd: i32, target, inode| {
+            let usable = self.usable.borrow().get(&fd).copied().unwrap_or("rw");
+            OpenFile { fd, target, inode, readable: usable.contains('r'), writable: usable.contains('w') }
+        };
+        let descriptors = self.descriptors.borrow();
+        let files = descriptors.iter().map(|(fd, file)| open(*fd, file.target.clone(), Some(file.inode)));
+        let sockets = self.sockets.borrow();
+        let sockets = sockets.keys().filter(|fd| !descriptors.contains_key(fd));
+        Ok(files.chain(sockets.map(|fd| open(*fd, Target::Nameless("socket:[1]".into()), None))).collect())
     }
 
     fn socket(&self, fd: i32) -> io::Result<SocketInfo> {

@@ -22,6 +22,9 @@ use crate::event::{Call, Fate, Interest, Loss, Outcome, Tid};
 impl Tracer<'_> {
     pub(super) fn syscall(&mut self, task: &Task, view: View<'_>) {
         let Ok(SyscallInfo { arch, code, op }) = sys::syscall_info(view.tid) else { return };
+        if !is_execution(arch, &op) {
+            self.paths.changed();
+        }
         match op {
             SyscallOp::Entry { number, args } => {
                 let call = call_of(arch, number, args);
@@ -237,6 +240,12 @@ impl Tracer<'_> {
 fn call_of(arch: u32, number: u64, args: [u64; 6]) -> Option<Call> {
     let (abi, number) = Abi::of_call(arch, number)?;
     Some(Call { abi, number, args })
+}
+
+/// Whether a task stands before an execve, which changes no file and no root.
+fn is_execution(arch: u32, op: &SyscallOp) -> bool {
+    let (SyscallOp::Entry { number, args } | SyscallOp::Seccomp { number, args, .. }) = *op else { return false };
+    call_of(arch, number, args).is_some_and(|call| call.abi.number("execve") == Some(call.number))
 }
 
 /// Whether a call installs a seccomp filter or strict mode.

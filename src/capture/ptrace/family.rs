@@ -19,6 +19,7 @@ impl Tracer<'_> {
         {
             self.heat.end(task.process, task.parent);
         }
+        self.paths.gone(tid);
         self.sink.gone(tid, how);
         if tid == self.root {
             self.root_ended = Some(how);

@@ -182,7 +182,6 @@ impl<'a> Tracer<'a> {
             match self.listeners.next() {
                 Ok(Happened::Stopped(tid, status)) => {
                     self.keep_pace(tid, false);
-                    self.paths.stopped();
                     self.dispatch(tid, Stop::of_status(status));
                 }
                 Ok(Happened::Asked(listener, asked)) => {

@@ -5,10 +5,12 @@
 //! that it was, and whether the name still leads to the same inode. A directory that moved aside for a link to it keeps
 //! its files' inodes: so each name is followed anew after [`FRESH`].
 //!
-//! What changes a task's root or moves a directory is a call that stops. So between two stops, while calls only ask, what
-//! was found of roots and directories is kept, and of a directory only its identity is asked for.
+//! What changes a task's root, or moves a file or a directory, is a call that stops, before it is made and at its end. So
+//! between two such stops, while calls only ask, what was found of roots and directories is kept, and of a directory only
+//! its identity is asked for. A name may be changed by others than the workload: what it leads to is asked for again after
+//! [`BRIEF`].
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
@@ -17,15 +19,17 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
-use super::view::inode;
+use super::view::{inode, statx_inode};
 use super::walk;
 use crate::event::{Base, Inode, Resolved, Searched, Tid};
 use crate::path::AbsPath;
 
 /// How long a name is taken for what it was.
 const FRESH: Duration = Duration::from_secs(1);
+/// How long a name that was just looked at leads to the same file, while no call of the workload may have changed it.
+const BRIEF: Duration = Duration::from_millis(1);
 /// How many names are remembered; some megabytes.
 const NAMES_MAX: usize = 8192;
 
@@ -37,13 +41,23 @@ pub struct Paths {
     between_stops: RefCell<BetweenStops>,
 }
 
-/// What holds until the next stop, and no longer than [`FRESH`].
+/// What holds until the next stop at a call, and no longer than [`FRESH`].
 #[derive(Debug, Default)]
 struct BetweenStops {
+    /// How many such stops there were.
+    stops: u64,
     /// Tasks that have the learner's own root.
     at_home: HashMap<Tid, Instant>,
     /// Where tasks' directories are.
     directories: HashMap<(Tid, Base), Directory>,
+}
+
+impl BetweenStops {
+    fn forget(&mut self) {
+        self.stops += 1;
+        self.at_home.clear();
+        self.directories.clear();
+    }
 }
 
 /// A directory of a task, by its mount and inode.
@@ -68,6 +82,17 @@ struct Known {
     /// `None` where already the directory is missing.
     found: Option<Resolved>,
     since: Instant,
+    /// When it was last seen to hold, and after how many stops.
+    seen: Cell<(u64, Instant)>,
+}
+
+impl Known {
+    /// Whether it may be taken to hold without a look: what is missing may appear, which changes how a call ends.
+    fn holds_still(&self, stops: u64, now: Instant) -> bool {
+        let (after, seen) = self.seen.get();
+        let present = self.found.as_ref().is_some_and(|found| found.inode.is_some());
+        present && after == stops && now.duration_since(seen) < BRIEF
+    }
 }
 
 impl Paths {
@@ -77,11 +102,16 @@ impl Paths {
         Self { root: identity("/proc/self/root").ok().map(|(root, _)| root), ..Self::default() }
     }
 
-    /// A task stopped: it may make any call now.
-    pub fn stopped(&self) {
+    /// A task stopped before a call or behind one, which may have changed anything.
+    pub fn changed(&self) {
+        self.between_stops.borrow_mut().forget();
+    }
+
+    /// A task ended: another one may get its id.
+    pub fn gone(&self, tid: Tid) {
         let mut known = self.between_stops.borrow_mut();
-        known.at_home.clear();
-        known.directories.clear();
+        known.at_home.remove(&tid);
+        known.directories.retain(|(of, _), _| *of != tid);
     }
 
     /// Follows `path` for `tid`; see [`crate::event::TaskView::resolve`].
@@ -106,7 +136,8 @@ impl Paths {
         found
     }
 
-    fn is_at_home(&self, tid: Tid) -> bool {
+    /// Whether a task has the learner's own root, and so is in its mount namespace.
+    pub fn is_at_home(&self, tid: Tid) -> bool {
         let mut known = self.between_stops.borrow_mut();
         if known.at_home.get(&tid).is_some_and(|since| since.elapsed() < FRESH) {
             return true;
@@ -147,12 +178,19 @@ impl Paths {
     /// What is known of `name`, when it still holds at `place`.
     fn known(&self, name: &Name, place: &Path) -> Option<io::Result<Resolved>> {
         let names = self.names.borrow();
-        let known = names.get(name).filter(|known| known.since.elapsed() < FRESH)?;
-        let holds = match &known.found {
-            Some(found) => present(place, name.1).ok()? == found.inode,
-            None => present(place.parent()?, true).ok()?.is_none(),
-        };
-        holds.then(|| known.found.clone().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT)))
+        let (now, stops) = (Instant::now(), self.between_stops.borrow().stops);
+        let known = names.get(name).filter(|known| now.duration_since(known.since) < FRESH)?;
+        if !known.holds_still(stops, now) {
+            let holds = match &known.found {
+                Some(found) => present(place, name.1).ok()? == found.inode,
+                None => present(place.parent()?, true).ok()?.is_none(),
+            };
+            if !holds {
+                return None;
+            }
+            known.seen.set((stops, now));
+        }
+        Some(known.found.clone().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT)))
     }
 
     fn remember(&self, name: Name, found: Option<Resolved>) {
@@ -160,7 +198,8 @@ impl Paths {
         if names.len() >= NAMES_MAX {
             names.clear();
         }
-        names.insert(name, Known { found, since: Instant::now() });
+        let (now, stops) = (Instant::now(), self.between_stops.borrow().stops);
+        names.insert(name, Known { found, since: now, seen: Cell::new((stops, now)) });
     }
 }
 
@@ -217,15 +256,7 @@ fn identity(link: &str) -> io::Result<(Root, Inode)> {
     if !StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID) {
         return Err(io::ErrorKind::Unsupported.into());
     }
-    let inode = Inode {
-        mode: found.stx_mode.into(),
-        uid: found.stx_uid,
-        gid: found.stx_gid,
-        id: (makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_ino),
-        rdev: makedev(found.stx_rdev_major, found.stx_rdev_minor),
-        links: found.stx_nlink.into(),
-    };
-    Ok((Root(found.stx_mnt_id, found.stx_ino), inode))
+    Ok((Root(found.stx_mnt_id, found.stx_ino), statx_inode(&found)))
 }
 
 /// The inode at `place`, or that there is none.
@@ -292,7 +323,11 @@ mod tests {
         let link = top.join("current");
         symlink("one", &link).unwrap();
         let paths = Paths::new();
-        let find = || paths.resolve(own(), Base::Cwd, bytes(&link), true).unwrap();
+        // Who changes a name stops for it.
+        let find = || {
+            paths.changed();
+            paths.resolve(own(), Base::Cwd, bytes(&link), true).unwrap()
+        };
         assert_eq!(find().path.file_name(), b"one");
         fs::remove_file(&link).unwrap();
         assert_eq!(find().inode, None);
@@ -313,7 +348,21 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_is_known_by_its_identity_until_a_task_stops() {
+    fn a_name_just_seen_is_taken_for_what_it_was() {
+        let now = Instant::now();
+        let known = |inode| {
+            let found = Resolved { path: AbsPath::new(b"/f").unwrap(), inode, searched: Vec::new() };
+            Known { found: Some(found), since: now, seen: Cell::new((3, now)) }
+        };
+        let present = known(present(Path::new("/"), true).unwrap());
+        assert!(present.holds_still(3, now + BRIEF / 2));
+        assert!(!present.holds_still(3, now + BRIEF), "others may change it");
+        assert!(!present.holds_still(4, now), "a call that stopped may have changed it");
+        assert!(!known(None).holds_still(3, now), "what is missing may appear");
+    }
+
+    #[test]
+    fn a_directory_is_known_by_its_identity_until_a_call_stops() {
         let holder = tempfile::tempdir().unwrap();
         let top = holder.path().canonicalize().unwrap();
         let paths = Paths::new();
@@ -331,7 +380,7 @@ mod tests {
         }
         let directory = open("one");
         find(&directory);
-        paths.stopped();
+        paths.changed();
         fs::rename(top.join("one"), top.join("three")).unwrap();
         assert_eq!(find(&directory), top.join("three/file").display().to_string());
     }

@@ -1,9 +1,9 @@
 //! A stopped tracee, looked at through `process_vm_readv(2)`, `/proc` and duplicates of its descriptors.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::fs;
 use std::io::{self, IoSliceMut, Read};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -12,13 +12,14 @@ use std::sync::OnceLock;
 use nix::sys::socket::{MsgFlags, recv};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
-use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, Statx, StatxFlags, makedev, open, readlinkat, statx};
 
 use super::maps;
 use super::paths::Paths;
 use super::sys;
 use crate::event::{
-    APPEND_ONLY, Base, Credentials, Descriptor, IMMUTABLE, Inode, Mapping, Resolved, SocketInfo, Target, TaskView, Tid,
+    APPEND_ONLY, Base, Credentials, Descriptor, IMMUTABLE, Inode, Mapping, OpenFile, Resolved, SocketInfo, Target,
+    TaskView, Tid,
 };
 use crate::path::AbsPath;
 
@@ -88,14 +89,6 @@ impl View<'_> {
         format!("/proc/{}/{name}", self.tid.0)
     }
 
-    /// A `/proc/TID` link that leads to a file, and whether that file's name was removed.
-    fn target(self, link: &str) -> io::Result<(Target, Inode)> {
-        let link = self.path(link);
-        let text = fs::read_link(&link)?.into_os_string().into_vec();
-        let inode = inode(&fs::metadata(&link)?);
-        Ok((target(&text, &inode), inode))
-    }
-
     /// The text of `/proc/TID/maps`, see [`maps`].
     pub(super) fn maps(self) -> io::Result<Vec<u8>> {
         read_bounded(&self.path("maps"), u64::MAX)
@@ -109,7 +102,8 @@ impl View<'_> {
 
     /// What stands before a path of the task's mount namespace; nothing when that is the learner's own.
     fn outside(self) -> String {
-        if self.namespace(Namespace::Mount) == Namespace::Mount.own() { String::new() } else { self.path("root") }
+        let own = self.paths.is_at_home(self.tid) || self.namespace(Namespace::Mount) == Namespace::Mount.own();
+        if own { String::new() } else { self.path("root") }
     }
 
     fn namespace(self, kind: Namespace) -> Option<u64> {
@@ -138,14 +132,16 @@ impl TaskView for View<'_> {
     }
 
     fn exe(&self) -> io::Result<AbsPath> {
-        match self.target("exe")?.0 {
+        let link = self.path("exe");
+        let text = fs::read_link(&link)?.into_os_string().into_vec();
+        match target(&text, || Ok(inode(&fs::metadata(&link)?).id))? {
             Target::Path(path) | Target::Deleted(path) => Ok(path),
             Target::Nameless(_) => Err(errno(libc::ENOENT)),
         }
     }
 
     fn cmdline(&self, limit: usize) -> io::Result<Vec<u8>> {
-        read_bounded(&self.path("cmdline"), limit as u64)
+        read_at_once(&self.path("cmdline"), limit as u64)
     }
 
     fn credentials(&self) -> io::Result<Credentials> {
@@ -156,13 +152,26 @@ impl TaskView for View<'_> {
         let missing = |error: io::Error| {
             if error.raw_os_error() == Some(libc::ENOENT) { errno(libc::EBADF) } else { error }
         };
-        let (target, inode) = self.target(&format!("fd/{fd}")).map_err(missing)?;
-        Ok(Descriptor { target, inode })
+        let link = self.path(&format!("fd/{fd}"));
+        let text = fs::read_link(&link).map_err(missing)?.into_os_string().into_vec();
+        let inode = inode(&fs::metadata(&link).map_err(missing)?);
+        Ok(Descriptor { target: target(&text, || Ok(inode.id))?, inode })
     }
 
-    fn descriptors(&self) -> io::Result<Vec<i32>> {
-        let entries = fs::read_dir(self.path("fd"))?;
-        Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
+    fn open_files(&self) -> io::Result<Vec<OpenFile>> {
+        let directory = open(self.path("fd"), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let mut space = Vec::with_capacity(PROC_USUAL);
+        let mut entries = RawDir::new(&directory, space.spare_capacity_mut());
+        let mut found = Vec::new();
+        while let Some(entry) = entries.next() {
+            let name = entry?.file_name().to_owned();
+            if let Some(fd) = name.to_str().ok().and_then(|name| name.parse().ok())
+                && let Ok(file) = open_file(&directory, &name, fd)
+            {
+                found.push(file);
+            }
+        }
+        Ok(found)
     }
 
     fn socket(&self, fd: i32) -> io::Result<SocketInfo> {
@@ -276,10 +285,49 @@ pub(super) fn may_raise_priority() -> bool {
     credentials_of(own).is_ok_and(|credentials| credentials.effective & CAP_SYS_NICE != 0)
 }
 
+/// Reads a text that the kernel writes whole for each `read(2)`: what leaves room ends it.
+fn read_at_once(path: &str, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; PROC_USUAL.min(usize::try_from(limit).unwrap_or(usize::MAX))];
+    let mut file = fs::File::open(path)?;
+    let read = file.read(&mut bytes)?;
+    let whole = read < bytes.len();
+    bytes.truncate(read);
+    if !whole {
+        file.take(limit.saturating_sub(read as u64)).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
 fn read_bounded(path: &str, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(PROC_USUAL);
     fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// What the entry of a `/proc/TID/fd` says. The mode of the link is that of the open file (`proc_pid_fd(5)`).
+fn open_file(directory: &OwnedFd, name: &CStr, fd: i32) -> io::Result<OpenFile> {
+    let text = readlinkat(directory, name, Vec::with_capacity(PROC_USUAL))?.into_bytes();
+    if !text.starts_with(b"/") {
+        let target = Target::Nameless(String::from_utf8_lossy(&text).into_owned());
+        return Ok(OpenFile { fd, target, inode: None, readable: true, writable: true });
+    }
+    let inode = statx_inode(&statx(directory, name, AtFlags::empty(), StatxFlags::BASIC_STATS)?);
+    let link = statx(directory, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MODE)?;
+    let may = |bit| u32::from(link.stx_mode) & bit != 0;
+    let target = target(&text, || Ok(inode.id))?;
+    Ok(OpenFile { fd, target, inode: Some(inode), readable: may(libc::S_IRUSR), writable: may(libc::S_IWUSR) })
+}
+
+/// The inode of a file of which `STATX_BASIC_STATS` were asked.
+pub(super) fn statx_inode(found: &Statx) -> Inode {
+    Inode {
+        mode: found.stx_mode.into(),
+        uid: found.stx_uid,
+        gid: found.stx_gid,
+        id: (makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_ino),
+        rdev: makedev(found.stx_rdev_major, found.stx_rdev_minor),
+        links: found.stx_nlink.into(),
+    }
 }
 
 /// The inode of a file.
@@ -294,26 +342,27 @@ pub(super) fn inode(found: &fs::Metadata) -> Inode {
     }
 }
 
-/// What the text of a `/proc/TID` link says. A removed file's name ends in ` (deleted)`; so may a real name, whose
-/// file then still is there.
-pub(super) fn target(text: &[u8], inode: &Inode) -> Target {
+/// What the text of a `/proc/TID` link to the inode `id` says. A removed file's name ends in ` (deleted)`; so may a real
+/// name, whose file then still is there.
+pub(super) fn target(text: &[u8], id: impl FnOnce() -> io::Result<(u64, u64)>) -> io::Result<Target> {
     let Ok(path) = AbsPath::new(text) else {
-        return Target::Nameless(String::from_utf8_lossy(text).into_owned());
+        return Ok(Target::Nameless(String::from_utf8_lossy(text).into_owned()));
     };
-    let Some(former) = text.strip_suffix(b" (deleted)") else { return Target::Path(path) };
+    let Some(former) = text.strip_suffix(b" (deleted)") else { return Ok(Target::Path(path)) };
     if former.starts_with(b"/memfd:") {
-        return Target::Nameless(String::from_utf8_lossy(former).into_owned());
+        return Ok(Target::Nameless(String::from_utf8_lossy(former).into_owned()));
     }
+    let id = id()?;
     let there = fs::symlink_metadata(Path::new(OsStr::from_bytes(text)));
-    if there.is_ok_and(|found| (found.dev(), found.ino()) == inode.id) {
-        return Target::Path(path);
+    if there.is_ok_and(|found| (found.dev(), found.ino()) == id) {
+        return Ok(Target::Path(path));
     }
-    AbsPath::new(former).map_or(Target::Path(path), Target::Deleted)
+    Ok(AbsPath::new(former).map_or(Target::Path(path), Target::Deleted))
 }
 
 fn credentials_of(tid: Tid) -> io::Result<Credentials> {
     let task = tid.0.to_string();
-    let status = read_bounded(&format!("/proc/{task}/status"), PROC_LIMIT)?;
+    let status = read_at_once(&format!("/proc/{task}/status"), PROC_LIMIT)?;
     let foreign_user_namespace = Namespace::User.of(&task).is_some_and(|own| Some(own) != Namespace::User.own());
     Ok(Credentials { foreign_user_namespace, ..parse_status(&String::from_utf8_lossy(&status)) })
 }
@@ -365,11 +414,11 @@ mod tests {
 
     #[test]
     fn targets_are_told_apart() {
-        let inode = Inode { mode: 0, uid: 0, gid: 0, id: (0, 0), rdev: 0, links: 0 };
+        let target = |text: &[u8]| target(text, || Ok((0, 0))).unwrap();
         let path = |text: &str| AbsPath::new(text.as_bytes()).unwrap();
-        assert_eq!(target(b"/no/such", &inode), Target::Path(path("/no/such")));
-        assert_eq!(target(b"/no/such (deleted)", &inode), Target::Deleted(path("/no/such")));
-        assert_eq!(target(b"/memfd:x (deleted)", &inode), Target::Nameless("/memfd:x".into()));
-        assert_eq!(target(b"pipe:[1]", &inode), Target::Nameless("pipe:[1]".into()));
+        assert_eq!(target(b"/no/such"), Target::Path(path("/no/such")));
+        assert_eq!(target(b"/no/such (deleted)"), Target::Deleted(path("/no/such")));
+        assert_eq!(target(b"/memfd:x (deleted)"), Target::Nameless("/memfd:x".into()));
+        assert_eq!(target(b"pipe:[1]"), Target::Nameless("pipe:[1]".into()));
     }
 }

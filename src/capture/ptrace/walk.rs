@@ -94,7 +94,7 @@ impl Place {
         let fd = OwnedFd::from(file);
         let link = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&fd));
         let text = std::fs::read_link(link)?.into_os_string().into_vec();
-        match target(&text, &inode) {
+        match target(&text, || Ok(inode.id))? {
             Target::Path(path) | Target::Deleted(path) => Ok(Self { fd, path, inode }),
             Target::Nameless(_) => Err(errno(libc::ENOTDIR)),
         }
