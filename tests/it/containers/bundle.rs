@@ -40,10 +40,10 @@ pub fn root(at: &Path, programs: &[&str]) -> PathBuf {
             symlink(target, within(&root, Path::new(link))).unwrap();
         }
     }
-    for program in programs {
-        copy(&root, Path::new(program));
-        let listed = finish(Command::new("ldd").arg(program));
-        assert!(listed.status.success(), "ldd {program}");
+    for object in programs.iter().map(PathBuf::from).chain(name_services()) {
+        copy(&root, &object);
+        let listed = finish(Command::new("ldd").arg(&object));
+        assert!(listed.status.success(), "ldd {}", object.display());
         // `libz.so.1 => /lib/x86_64-linux-gnu/libz.so.1 (0x…)`, and the loader as `/lib64/ld-linux-x86-64.so.2 (0x…)`.
         let listed = String::from_utf8(listed.stdout).unwrap();
         for library in listed.split_whitespace().filter(|word| word.starts_with('/')) {
@@ -55,6 +55,14 @@ pub fn root(at: &Path, programs: &[&str]) -> PathBuf {
     }
     compile_probe(&within(&root, Path::new(PROBE)));
     root
+}
+
+/// The modules by which users are looked up (`nsswitch.conf(5)`), which a program loads by name.
+fn name_services() -> Vec<PathBuf> {
+    let libraries = fs::read_dir("/lib/x86_64-linux-gnu").into_iter().flatten();
+    let paths = libraries.map(|entry| entry.unwrap().path());
+    let is_module = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("libnss_");
+    paths.filter(is_module).collect()
 }
 
 /// Compiles the probe.
