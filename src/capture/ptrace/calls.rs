@@ -23,7 +23,7 @@ impl Tracer<'_> {
     pub(super) fn syscall(&mut self, task: &Task, view: View<'_>) {
         let Ok(SyscallInfo { arch, code, op }) = sys::syscall_info(view.tid) else { return };
         if !is_execution(arch, &op) {
-            self.paths.changed();
+            self.memo.paths.changed();
         }
         match op {
             SyscallOp::Entry { number, args } => {
@@ -90,7 +90,7 @@ impl Tracer<'_> {
         if phase != Phase::Running {
             return Answer::Continue; // It stopped at the entry as well.
         }
-        let view = View { tid: asked.tid, process, paths: self.paths };
+        let view = View { tid: asked.tid, process, memo: self.memo };
         self.note_empty_path(view, Some(call), asked.code);
         if !self.show(view, &call).leave || sys::interrupt(asked.tid).is_err() {
             return Answer::Continue;

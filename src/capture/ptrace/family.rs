@@ -18,8 +18,9 @@ impl Tracer<'_> {
             && !self.tasks.has_process(task.process)
         {
             self.heat.end(task.process, task.parent);
+            self.memo.memories.forget(task.process);
         }
-        self.paths.gone(tid);
+        self.memo.paths.gone(tid);
         self.sink.gone(tid, how);
         if tid == self.root {
             self.root_ended = Some(how);
@@ -52,7 +53,7 @@ impl Tracer<'_> {
         let asking = Asking { asks: asking.asks && thinned != Thinned::No, ..Asking::NEVER };
         self.tasks.insert(child, Task { borrowed, thinned, asking, ..task });
         let origin = if thread { Origin::Thread(parent) } else { Origin::Process(parent) };
-        self.sink.born(child, origin, &View { tid: child, process: task.process, paths: self.paths });
+        self.sink.born(child, origin, &View { tid: child, process: task.process, memo: self.memo });
         if stands {
             self.begin_or_continue(child);
         }
@@ -80,7 +81,7 @@ impl Tracer<'_> {
     pub(super) fn adopt_alone(&mut self, child: Tid) {
         self.tasks.unpark(child);
         self.tasks.insert(child, Task::new(child, None));
-        self.sink.born(child, Origin::Process(self.root), &View { tid: child, process: child, paths: self.paths });
+        self.sink.born(child, Origin::Process(self.root), &View { tid: child, process: child, memo: self.memo });
         self.begin_or_continue(child);
     }
 
@@ -101,6 +102,7 @@ impl Tracer<'_> {
         if tid == self.root {
             self.executed.get_or_insert_with(Instant::now);
         }
+        self.memo.memories.forget(view.process);
         self.sink.exec(tid, former, &view);
         // The call cannot fail any more: a task with a filter needs not stop at its end.
         if self.tasks.get(tid).is_some_and(|task| task.thinned.filtered()) {

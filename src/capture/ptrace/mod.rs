@@ -13,6 +13,7 @@ mod hot;
 mod inject;
 mod listen;
 mod maps;
+mod memories;
 mod pace;
 mod paths;
 mod registers;
@@ -36,7 +37,6 @@ use nix::unistd::getpid;
 use self::constants::Constants;
 use self::listen::{Happened, Listeners};
 use self::pace::Pace;
-use self::paths::Paths;
 use self::seat::Seat;
 use self::signals::{Action, Signals};
 use self::stop::Stop;
@@ -44,7 +44,7 @@ use self::sys::Resume;
 use self::task::{Phase, Task, Tasks};
 pub use self::thin::DEFAULT_THRESHOLD;
 use self::thin::{Heat, Thinned};
-use self::view::View;
+use self::view::{Memo, View};
 use super::{Backend, CaptureError, Workload, confine};
 use crate::event::{Ended, Finished, Origin, Sink, Tid};
 
@@ -86,9 +86,9 @@ impl Backend for Ptrace {
         nix::unistd::write(&held.gate, b"!").map_err(|errno| system("release the workload")(errno.into()))?;
         drop(held.gate);
 
-        let paths = Paths::new();
+        let memo = Memo::default();
         let listeners = Listeners::new().map_err(system("wait for signals"))?;
-        let mut tracer = Tracer::new(held.tid, self.thin_after, listeners, &paths, sink);
+        let mut tracer = Tracer::new(held.tid, self.thin_after, listeners, &memo, sink);
         if confined {
             tracer.confine();
         }
@@ -108,7 +108,7 @@ impl Backend for Ptrace {
 
 struct Tracer<'a> {
     sink: &'a mut dyn Sink,
-    paths: &'a Paths,
+    memo: &'a Memo,
     root: Tid,
     tasks: Tasks,
     signals: Signals,
@@ -131,7 +131,7 @@ struct Tracer<'a> {
 }
 
 impl<'a> Tracer<'a> {
-    fn new(root: Tid, thin_after: Option<u32>, listeners: Listeners, paths: &'a Paths, sink: &'a mut dyn Sink) -> Self {
+    fn new(root: Tid, thin_after: Option<u32>, listeners: Listeners, memo: &'a Memo, sink: &'a mut dyn Sink) -> Self {
         let known = sink.known();
         let mut tracer = Self {
             listeners,
@@ -139,7 +139,7 @@ impl<'a> Tracer<'a> {
             foreseen: known.foreseen.keys().copied().map(u64::from).collect(),
             constants: Constants::new(known),
             sink,
-            paths,
+            memo,
             root,
             tasks: Tasks::default(),
             signals: Signals::default(),
@@ -151,7 +151,7 @@ impl<'a> Tracer<'a> {
             confined: false,
         };
         tracer.tasks.insert(root, Task::new(root, None));
-        tracer.sink.born(root, Origin::Root, &View { tid: root, process: root, paths });
+        tracer.sink.born(root, Origin::Root, &View { tid: root, process: root, memo });
         tracer
     }
 
@@ -220,7 +220,7 @@ impl<'a> Tracer<'a> {
             }
             return;
         };
-        let view = View { tid, process: task.process, paths: self.paths };
+        let view = View { tid, process: task.process, memo: self.memo };
         if !matches!(stop, Stop::Birth(_)) {
             self.confirm(tid);
         }

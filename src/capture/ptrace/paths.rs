@@ -34,7 +34,7 @@ const BRIEF: Duration = Duration::from_millis(1);
 const NAMES_MAX: usize = 8192;
 
 /// What is known of the names that tasks use.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Paths {
     root: Option<Root>,
     names: RefCell<HashMap<Name, Known>>,
@@ -95,13 +95,15 @@ impl Known {
     }
 }
 
-impl Paths {
-    /// Nothing is known yet.
-    #[must_use]
-    pub fn new() -> Self {
-        Self { root: identity("/proc/self/root").ok().map(|(root, _)| root), ..Self::default() }
+impl Default for Paths {
+    /// Nothing is known yet but the learner's own root.
+    fn default() -> Self {
+        let root = identity("/proc/self/root").ok().map(|(root, _)| root);
+        Self { root, names: RefCell::default(), between_stops: RefCell::default() }
     }
+}
 
+impl Paths {
     /// A task stopped before a call or behind one, which may have changed anything.
     pub fn changed(&self) {
         self.between_stops.borrow_mut().forget();
@@ -292,7 +294,7 @@ mod tests {
         symlink("f", top.join("d/g")).unwrap();
         let directory = fs::File::open(top.join("d")).unwrap();
         let fd = Base::Fd(std::os::fd::AsRawFd::as_raw_fd(&directory));
-        let paths = Paths::new();
+        let paths = Paths::default();
         let absolute = ["l/g", "l/f", "d/missing", "l", "l/", "d/../l/g"].map(|path| (Base::Cwd, top.join(path)));
         let relative = ["f", "g", "missing", ".", "..", "../l/g"].map(|path| (fd, PathBuf::from(path)));
         let fixed = ["/", "/proc/self/status", "/proc/self/exe"].map(|path| (Base::Cwd, PathBuf::from(path)));
@@ -322,7 +324,7 @@ mod tests {
         }
         let link = top.join("current");
         symlink("one", &link).unwrap();
-        let paths = Paths::new();
+        let paths = Paths::default();
         // Who changes a name stops for it.
         let find = || {
             paths.changed();
@@ -365,7 +367,7 @@ mod tests {
     fn a_directory_is_known_by_its_identity_until_a_call_stops() {
         let holder = tempfile::tempdir().unwrap();
         let top = holder.path().canonicalize().unwrap();
-        let paths = Paths::new();
+        let paths = Paths::default();
         let open = |name: &str| fs::File::open(top.join(name)).unwrap();
         let find = |directory: &fs::File| {
             let fd = Base::Fd(std::os::fd::AsRawFd::as_raw_fd(directory));

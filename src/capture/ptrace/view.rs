@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, OsStr, OsString};
 use std::fs;
-use std::io::{self, IoSliceMut, Read};
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
@@ -10,11 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use nix::sys::socket::{MsgFlags, recv};
-use nix::sys::uio::{RemoteIoVec, process_vm_readv};
-use nix::unistd::Pid;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, Statx, StatxFlags, makedev, open, readlinkat, statx};
 
 use super::maps;
+use super::memories::Memories;
 use super::paths::Paths;
 use super::sys;
 use crate::event::{
@@ -26,7 +25,6 @@ use crate::path::AbsPath;
 /// `SO_BINDTOIFINDEX` (`asm-generic/socket.h`).
 const SO_BINDTOIFINDEX: i32 = 62;
 
-const PAGE: u64 = 4096;
 const CAP_SYS_ADMIN: u64 = 1 << 21;
 const CAP_SYS_NICE: u64 = 1 << 23;
 /// `BINPRM_BUF_SIZE`: how much of a script the kernel looks at.
@@ -42,8 +40,17 @@ pub struct View<'a> {
     pub tid: Tid,
     /// Its process.
     pub process: Tid,
-    /// What is known of the paths that tasks use.
-    pub paths: &'a Paths,
+    /// What is kept from one look to the next.
+    pub memo: &'a Memo,
+}
+
+/// What is kept from one look at a task to the next, as long as it holds.
+#[derive(Debug, Default)]
+pub struct Memo {
+    /// Of the paths that tasks use.
+    pub paths: Paths,
+    /// Of their memories.
+    pub memories: Memories,
 }
 
 fn errno(errno: i32) -> io::Error {
@@ -102,7 +109,7 @@ impl View<'_> {
 
     /// What stands before a path of the task's mount namespace; nothing when that is the learner's own.
     fn outside(self) -> String {
-        let own = self.paths.is_at_home(self.tid) || self.namespace(Namespace::Mount) == Namespace::Mount.own();
+        let own = self.memo.paths.is_at_home(self.tid) || self.namespace(Namespace::Mount) == Namespace::Mount.own();
         if own { String::new() } else { self.path("root") }
     }
 
@@ -113,22 +120,7 @@ impl View<'_> {
 
 impl TaskView for View<'_> {
     fn read(&self, address: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        // One piece a page: the kernel stops at the first piece that it cannot read whole.
-        let length = buffer.len() as u64;
-        let end = address.checked_add(length).ok_or_else(|| errno(libc::EFAULT))?;
-        let mut pieces = Vec::with_capacity(usize::try_from(length / PAGE).unwrap_or_default() + 2);
-        let mut at = address;
-        while at < end {
-            let next = (at / PAGE + 1).saturating_mul(PAGE).min(end);
-            let to_usize = |value| usize::try_from(value).map_err(|_| errno(libc::EFAULT));
-            pieces.push(RemoteIoVec { base: to_usize(at)?, len: to_usize(next - at)? });
-            at = next;
-        }
-        let read = process_vm_readv(Pid::from_raw(self.tid.0), &mut [IoSliceMut::new(buffer)], &pieces)?;
-        if read == 0 { Err(errno(libc::EFAULT)) } else { Ok(read) }
+        self.memo.memories.read(self.process, self.tid, address, buffer)
     }
 
     fn exe(&self) -> io::Result<AbsPath> {
@@ -199,7 +191,7 @@ impl TaskView for View<'_> {
     }
 
     fn resolve(&self, base: Base, path: &[u8], follow: bool) -> io::Result<Resolved> {
-        self.paths.resolve(self.tid, base, path, follow)
+        self.memo.paths.resolve(self.tid, base, path, follow)
     }
 
     fn interpreter(&self, script: &AbsPath) -> io::Result<Resolved> {
