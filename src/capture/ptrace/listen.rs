@@ -8,11 +8,14 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::utsname::uname;
 
-use super::sys::{self, Notification};
+use super::sys::{self, Notification, Slot};
 use crate::event::Tid;
 
 /// How many filters may ask at once. Waiting costs a little for each, so processes beyond that stop instead of asking.
 const LISTENERS_MAX: usize = 64;
+
+/// After how many calls that asked in a row the next one is waited for alone.
+const ROW: u32 = 16;
 
 /// Since which Linux task and learner wake each other on one processor (`SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP`): before, a
 /// call that asks costs more than a stop.
@@ -53,6 +56,11 @@ pub struct Listeners {
     stopped: bool,
     /// Where to look first, so that no listener starves.
     turn: usize,
+    slot: Slot,
+    /// How many calls asked in a row, with no stop between them.
+    row: u32,
+    /// Whether the only listener is in the slot.
+    direct: bool,
 }
 
 impl Listeners {
@@ -62,10 +70,10 @@ impl Listeners {
     /// As `signalfd(2)`.
     pub fn new() -> io::Result<Self> {
         let signals = SigSet::from(Signal::SIGCHLD);
-        sys::keep_child_signals()?;
+        let slot = Slot::new()?;
         let children = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let polled = vec![readable(&children)];
-        Ok(Self { children, open: Vec::new(), polled, stopped: true, turn: 0 })
+        Ok(Self { children, open: Vec::new(), polled, stopped: true, turn: 0, slot, row: 0, direct: false })
     }
 
     /// Whether another one may be added.
@@ -93,9 +101,19 @@ impl Listeners {
         loop {
             if self.stopped {
                 if let Some((tid, status)) = sys::wait_now()? {
+                    self.row = 0;
                     return Ok(Happened::Stopped(tid, status));
                 }
                 self.stopped = false;
+            }
+            if let [only] = self.open.as_slice()
+                && self.row > ROW
+            {
+                let only = Rc::clone(only);
+                match self.receive_directly(&only)? {
+                    Some(notification) => return Ok(Happened::Asked(only, notification)),
+                    None => continue,
+                }
             }
             sys::poll(&mut self.polled)?;
             if self.polled.first().is_some_and(|children| children.revents != 0) {
@@ -103,9 +121,25 @@ impl Listeners {
                 self.stopped = true;
             }
             if let Some((listener, notification)) = self.asked() {
+                self.row += 1;
                 return Ok(Happened::Asked(listener, notification));
             }
         }
+    }
+
+    /// Waits for the only listener without asking first whether there is something, until a task stops: `None` then.
+    fn receive_directly(&mut self, only: &OwnedFd) -> io::Result<Option<Notification>> {
+        if !self.direct {
+            self.slot.fill(only)?;
+            self.direct = true;
+        }
+        let received = sys::receive(self.slot.descriptor());
+        if received.as_ref().is_err_and(|error| error.raw_os_error() != Some(libc::EINTR)) {
+            self.slot.clear()?;
+            (self.direct, self.stopped, self.row) = (false, true, 0);
+            return Ok(None);
+        }
+        received.map(Some)
     }
 
     /// A call that waits, of the listener whose turn it is. Forgets listeners whose tasks are all gone.

@@ -9,6 +9,7 @@ mod launch;
 mod notify;
 mod place;
 mod signals;
+mod slot;
 mod trace;
 mod wait;
 
@@ -21,7 +22,8 @@ pub use self::launch::{Stage, fork_held};
 pub use self::notify::kernel_accepts;
 pub use self::notify::{ASKING, Answer, Notification, answer, can_ask, poll, receive, wake_here};
 pub use self::place::{may_change_policy, set_idle};
-pub use self::signals::{HANDLED, arrived_signals, catch_signals, keep_child_signals};
+pub use self::signals::{HANDLED, arrived_signals, catch_signals};
+pub use self::slot::Slot;
 #[cfg(target_arch = "aarch64")]
 pub use self::trace::set_syscall_number;
 pub use self::trace::{

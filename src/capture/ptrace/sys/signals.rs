@@ -5,8 +5,6 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-use nix::sys::signal::{SigSet, Signal};
-
 use super::checked;
 
 /// Signals that are handled: forwarded to the workload, or the timer's.
@@ -93,14 +91,4 @@ pub fn arrived_signals() -> Vec<(i32, i32)> {
         came.then(|| (signal, SENDER.get(index).map_or(0, |sender| sender.load(Ordering::Relaxed))))
     });
     arrived.collect()
-}
-
-/// Has the kernel keep SIGCHLD for who reads it from a descriptor (`signalfd(2)`): neither ignored nor delivered.
-///
-/// # Errors
-/// As `sigprocmask(2)`.
-pub fn keep_child_signals() -> io::Result<()> {
-    // SAFETY: a disposition without a handler.
-    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
-    Ok(SigSet::from(Signal::SIGCHLD).thread_block()?)
 }
