@@ -152,6 +152,12 @@ pub struct EmptyPath {
     pub offset: u16,
 }
 
+impl EmptyPath {
+    /// How many are found in a run, and how many of earlier runs are used: each makes a filter longer by seventeen
+    /// instructions.
+    pub const MAX: usize = 16;
+}
+
 /// Bits of an argument's low half.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unless {

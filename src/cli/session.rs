@@ -1,6 +1,6 @@
 //! A run in progress: what was learned so far, when it is saved, when it is to end.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -147,8 +147,11 @@ impl Session {
         self.decoder.take_for_known(known.iter());
         let own = self.decoder.recorder().record.runs.values();
         let runs = own.chain(other.into_iter().flat_map(|other| other.runs.values()));
-        let like = runs.filter(|run| run.machine == self.run.machine);
-        let empty_paths: BTreeSet<_> = like.flat_map(|run| &run.empty_paths).copied().collect();
+        let mut like: Vec<_> = runs.filter(|run| run.machine == self.run.machine).collect();
+        // What a library had that is no more is not found again; the newest are of those that are.
+        like.sort_by_key(|run| Reverse(run.started_ms));
+        let empty_paths = like.into_iter().flat_map(|run| &run.empty_paths);
+        let empty_paths: Vec<_> = empty_paths.take(EmptyPath::MAX).copied().collect();
         self.decoder.take_empty_paths(empty_paths.iter());
         if known.is_empty() { threshold.unwrap_or(DEFAULT_THRESHOLD) } else { 0 }
     }

@@ -70,24 +70,33 @@ pub fn program(known: &KnownCalls, asks: bool) -> Vec<Instruction> {
     fitted(known, asks).1
 }
 
-/// A program that is short enough, and how many lists of arguments of one call it holds at most. Of thousands of lists
-/// the calls with the most are left out: those stop, the others do not.
-fn fitted(known: &KnownCalls, asks: bool) -> (usize, Vec<Instruction>) {
-    let mut values_limit = VALUES_LIMIT;
+/// What a program leaves out to be short enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Extent {
+    /// How many lists of arguments of one call it tells apart: calls with more of them stop.
+    values: usize,
+    /// Whether it lets calls with empty paths pass.
+    empty_paths: bool,
+}
+
+/// A program that is short enough, and what it holds. Of thousands of lists the calls with the most are left out first:
+/// those stop, the others do not. What is left without any is short.
+fn fitted(known: &KnownCalls, asks: bool) -> (Extent, Vec<Instruction>) {
+    let mut extent = Extent { values: VALUES_LIMIT, empty_paths: true };
     loop {
-        let program = assemble(known, asks, values_limit);
-        if program.len() <= LIMIT || values_limit == 0 {
-            return (values_limit, program);
+        let program = assemble(known, asks, extent);
+        if program.len() <= LIMIT || extent == (Extent { values: 0, empty_paths: false }) {
+            return (extent, program);
         }
-        values_limit /= 2;
+        extent = Extent { values: extent.values / 2, empty_paths: extent.values > 0 };
     }
 }
 
-fn assemble(known: &KnownCalls, asks: bool, values_limit: usize) -> Vec<Instruction> {
+fn assemble(known: &KnownCalls, asks: bool, extent: Extent) -> Vec<Instruction> {
     let foreseen = |number: &u32| known.foreseen.get(number).filter(|_| asks);
     let empty = |number: u32| {
         let found = known.empty_paths.iter().filter(move |found| found.number == number);
-        let place = known.nameless.get(&number);
+        let place = known.nameless.get(&number).filter(|_| extent.empty_paths);
         place.into_iter().flat_map(move |place| found.clone().flat_map(|found| allow_empty(*place, *found)))
     };
     let numbers: BTreeSet<u32> =
@@ -96,7 +105,7 @@ fn assemble(known: &KnownCalls, asks: bool, values_limit: usize) -> Vec<Instruct
         .into_iter()
         .filter(|number| *number < X32_BIT)
         .filter_map(|number| {
-            let code = leaf(known.calls.get(&number), empty(number), foreseen(&number), values_limit)?;
+            let code = leaf(known.calls.get(&number), empty(number), foreseen(&number), extent.values)?;
             Some((number, code))
         })
         .collect();
@@ -320,10 +329,10 @@ mod tests {
         ]
     }
 
-    fn allows(known: &KnownCalls, values_limit: usize, number: u32, args: [u64; 6]) -> bool {
+    fn allows(known: &KnownCalls, extent: Extent, number: u32, args: [u64; 6]) -> bool {
         match known.calls.get(&number) {
             None => false,
-            Some(Known::Values { seen, .. }) if seen.len() > values_limit => false,
+            Some(Known::Values { seen, .. }) if seen.len() > extent.values => false,
             Some(Known::Always) => true,
             Some(Known::Values { registers, seen }) => seen
                 .contains(&registers.iter().map(|&(index, mask)| args[usize::from(index)] & mask).collect::<Vec<_>>()),
@@ -346,6 +355,11 @@ mod tests {
             distance,
             offset,
         })
+    }
+
+    fn any_empty_paths() -> impl Strategy<Value = BTreeSet<EmptyPath>> {
+        prop_oneof![2 => 0..16usize, 1 => 200..300usize]
+            .prop_flat_map(|count| prop::collection::btree_set(any_empty_path(), count))
     }
 
     /// Calls by which one is used: from its instruction with its path, and with one thing changed.
@@ -384,11 +398,11 @@ mod tests {
     }
 
     /// What is to become of a native call.
-    fn verdict(known: &KnownCalls, asks: bool, values_limit: usize, number: u32, code: u64, args: [u64; 6]) -> u32 {
+    fn verdict(known: &KnownCalls, asks: bool, extent: Extent, number: u32, code: u64, args: [u64; 6]) -> u32 {
         let asked = known.foreseen.get(&number).filter(|_| asks);
         match asked.map(|unless| low(args[usize::from(unless.argument)]) & unless.bits) {
-            _ if allows(known, values_limit, number, args) => RET_ALLOW,
-            _ if is_nameless(known, number, code, args) => RET_ALLOW,
+            _ if allows(known, extent, number, args) => RET_ALLOW,
+            _ if extent.empty_paths && is_nameless(known, number, code, args) => RET_ALLOW,
             Some(0) => RET_ASK,
             _ => RET_TRACE,
         }
@@ -400,12 +414,12 @@ mod tests {
             calls in prop::collection::btree_map(0..470u32, any_known(), 0..200),
             foreseen in prop::collection::btree_map(0..470u32, any_unless(), 0..30),
             asks: bool,
-            empty_paths in prop::collection::btree_set(any_empty_path(), 0..16),
+            empty_paths in any_empty_paths(),
             page: u64,
             probes in prop::collection::vec((0..480u32, any::<[u64; 6]>()), 50),
         ) {
             let known = KnownCalls { calls, foreseen, empty_paths, nameless: [(FSTAT, PLACE)].into() };
-            let (values_limit, program) = fitted(&known, asks);
+            let (extent, program) = fitted(&known, asks);
             prop_assert!(program.len() <= LIMIT);
             let bytes: Vec<_> = program.iter().map(|instruction| instruction.to_bytes()).collect();
             prop_assert!(kernel_accepts(&bytes));
@@ -437,17 +451,31 @@ mod tests {
             let anywhere = probes.into_iter().chain(foreseen).map(|(number, args)| (number, page, args));
             let nameless = known.empty_paths.iter().flat_map(|empty| uses(*empty, page));
             for (number, code, args) in anywhere.chain(nameless.map(|(code, args)| (FSTAT, code, args))) {
-                let expected = verdict(&known, asks, values_limit, number, code, args);
+                let expected = verdict(&known, asks, extent, number, code, args);
                 prop_assert_eq!(run(&program, native, number, code, args), expected, "call {} {:x?}", number, args);
                 prop_assert_eq!(run(&program, Abi::I386.audit_arch(), number, code, args), RET_TRACE);
                 prop_assert_eq!(run(&program, native, number | X32_BIT, code, args), RET_TRACE);
             }
-            for empty in known.empty_paths.iter().filter(|_| program.len() < LIMIT) {
+            for empty in known.empty_paths.iter().filter(|_| extent.empty_paths) {
                 let (code, args) = uses(*empty, 0x7_ffff_0000)[0];
                 let near = high(code) == high(args[1]);
                 prop_assert!(!near || run(&program, native, FSTAT, code, args) == RET_ALLOW);
             }
         }
+    }
+
+    #[test]
+    fn the_kernel_takes_what_is_left_of_too_many_empty_paths() {
+        let empty = |distance| EmptyPath { number: FSTAT, flags: 0x1000, distance, offset: 0 };
+        let known = KnownCalls {
+            calls: [(1, Known::Always)].into(),
+            empty_paths: (0..300).map(empty).collect(),
+            nameless: [(FSTAT, PLACE)].into(),
+            ..KnownCalls::default()
+        };
+        let (extent, program) = fitted(&known, false);
+        assert!(!extent.empty_paths && program.len() <= LIMIT);
+        assert_eq!(run(&program, Abi::native().audit_arch(), 1, 0, [0; 6]), RET_ALLOW);
     }
 
     #[test]
