@@ -298,11 +298,12 @@ pub trait TaskView {
     /// As `read(2)`.
     fn cmdline(&self, limit: usize) -> io::Result<Vec<u8>>;
 
-    /// Its credentials (`/proc/TID/status`).
+    /// Its credentials (`/proc/TID/status`). Whether it is in another user namespace than the learner's is asked for where
+    /// the caller does not know.
     ///
     /// # Errors
     /// As `read(2)`.
-    fn credentials(&self) -> io::Result<Credentials>;
+    fn credentials(&self, foreign_user_namespace: Option<bool>) -> io::Result<Credentials>;
 
     /// What an open descriptor refers to (`/proc/TID/fd/N`).
     ///
@@ -362,6 +363,12 @@ pub trait TaskView {
     /// # Errors
     /// As `read(2)`.
     fn mappings(&self, start: u64, end: u64) -> io::Result<Vec<Mapping>>;
+
+    /// The file mappings of a task that stands within its execve: its program and the loader of that.
+    ///
+    /// # Errors
+    /// As `read(2)`.
+    fn image(&self) -> io::Result<Vec<Mapping>>;
 
     /// The credentials of another process, as a target of `kill(2)`, by its id in the task's pid namespace.
     ///

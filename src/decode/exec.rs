@@ -3,7 +3,7 @@
 use super::access;
 use super::scene::{At, Decode, Kept, Scene};
 use super::standing::Standing;
-use crate::event::{Credentials, Inode, Outcome, Resolved, Target, TaskView};
+use crate::event::{Credentials, Inode, Outcome, Resolved, Target, TaskView, Unless};
 use crate::fact::{Access, Endpoint, ExecutionFact, Fact, FileFact, Gap, GapKind, NetworkFact, NetworkOperation};
 use crate::path::{AbsPath, to_text};
 
@@ -23,8 +23,21 @@ impl Decode for Exec {
     fn enter(&self, scene: &mut Scene<'_>) {
         if let Some(spot) = self.at.find(scene) {
             scene.need_file(&spot, access::EXEC);
+            match spot.inode {
+                None if scene.workload.thinned => {
+                    scene.used(&spot, Access::EXEC);
+                    scene.notes.foresee(&spot);
+                    return;
+                }
+                Some(inode) if inode.kind() == libc::S_IFREG && inode.mode & 0o111 != 0 => scene.notes.foresee(&spot),
+                _ => {}
+            }
             scene.notes.kept = Kept::Program(Box::new(spot));
         }
+    }
+
+    fn foreseeable(&self) -> Option<Unless> {
+        Some(Unless::default())
     }
 
     fn leave(&self, scene: &mut Scene<'_>, outcome: Outcome) {
@@ -56,10 +69,10 @@ impl Executed {
     pub(super) fn look(view: &dyn TaskView, asked: Option<&Resolved>, standing: &mut Standing) -> Option<Self> {
         let program = view.exe().ok().or_else(|| asked.map(|spot| spot.path.clone()))?;
         let before = standing.known();
-        standing.forget();
+        standing.executes();
         let (before, after) = (before.as_deref(), standing.credentials(view));
         let after = after.as_deref();
-        let mappings = view.mappings(0, u64::MAX).unwrap_or_default();
+        let mappings = view.image().unwrap_or_default();
         // Nothing but the program and its loader is mapped before the program's first instruction.
         let loader = mappings.iter().find(|mapping| mapping.executable && mapping.path != program);
         let mapped = mappings.iter().find(|mapping| mapping.path == program).and_then(|mapping| mapping.inode);
@@ -288,6 +301,45 @@ mod tests {
         let log = bench.decoder.recorder();
         assert_eq!(log.counts.get(&(path("/bin/prog"), Abi::X86_64, "execve".to_owned())), Some(&1));
         assert_eq!(log.invoked.last().unwrap().1, [path("/bin/prog")]);
+    }
+
+    #[test]
+    fn a_program_executed_before_is_told_by_its_beginning() {
+        let mut bench = Bench::new(Abi::X86_64);
+        bench.view.file("/srv/next", PROGRAM, (0, 0));
+        bench.decoder.thinned(Bench::TID);
+        let name = bench.text("next");
+        let call = bench.made("execve", &[name, 0, 0]);
+        let ends_unseen = |bench: &mut Bench| !bench.decoder.enter(Bench::TID, &call, &bench.view).leave;
+        let begins = |bench: &mut Bench, program: &str| {
+            load(&bench.view, program);
+            bench.decoder.exec(Bench::TID, Bench::TID, &bench.view);
+            bench.decoder.leave(Bench::TID, &call, Outcome::Returned(0), &bench.view);
+        };
+        assert!(!ends_unseen(&mut bench));
+        begins(&mut bench, "/srv/next");
+        assert!(!ends_unseen(&mut bench), "another program executes it");
+        begins(&mut bench, "/srv/next");
+        bench.decoder.recorder_mut().facts.clear();
+        assert!(ends_unseen(&mut bench));
+        begins(&mut bench, "/srv/next");
+        let execution = |facts: &[(AbsPath, Fact, Outcome)]| {
+            facts.iter().filter(|(_, fact, _)| matches!(fact, Fact::Execution(_))).count()
+        };
+        assert_eq!(execution(&bench.decoder.recorder().facts), 1, "the new program told of it");
+
+        // It fails this time: what comes next tells.
+        assert!(ends_unseen(&mut bench));
+        bench.decoder.recorder_mut().facts.clear();
+        let next = bench.made("getpid", &[]);
+        bench.decoder.enter(Bench::TID, &next, &bench.view);
+        assert_eq!(execution(&bench.decoder.recorder().facts), 0);
+        let missing = bench.text("missing");
+        let search = bench.made("execve", &[missing, 0, 0]);
+        assert!(bench.decoder.enter(Bench::TID, &search, &bench.view).leave, "a search never failed before");
+        bench.decoder.leave(Bench::TID, &search, Outcome::Failed(libc::ENOENT), &bench.view);
+        assert!(!bench.decoder.enter(Bench::TID, &search, &bench.view).leave);
+        assert_eq!(uses(&bench, "/srv/next").last().unwrap(), "/srv/missing: exec");
     }
 
     #[test]

@@ -189,7 +189,7 @@ impl TaskView for FakeView {
         Ok(text[..text.len().min(limit)].to_vec())
     }
 
-    fn credentials(&self) -> io::Result<Credentials> {
+    fn credentials(&self, _foreign_user_namespace: Option<bool>) -> io::Result<Credentials> {
         self.asked();
         Ok(self.who.borrow().clone())
     }
@@ -242,6 +242,10 @@ impl TaskView for FakeView {
         self.asked();
         let mappings = self.mappings.borrow();
         Ok(mappings.iter().filter(|one| one.start < end && start < one.end).cloned().collect())
+    }
+
+    fn image(&self) -> io::Result<Vec<Mapping>> {
+        self.mappings(0, u64::MAX)
     }
 
     fn process(&self, pid: i32) -> io::Result<Credentials> {

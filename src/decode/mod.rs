@@ -327,6 +327,12 @@ impl<R: Recorder> Sink for Decoder<R> {
             && let Some(outcome) = held.notes.foreseen
             && self.told.ended_so(&held, outcome)
         {
+            if let (Kept::Program(spot), Outcome::Returned(_)) = (&held.notes.kept, outcome) {
+                // The new program tells, if it begins.
+                let leave = !self.workload.programs.contains(held.subject, spot);
+                task.held = Some(held);
+                return Interest { leave, news };
+            }
             news |= self.told.ended(held, outcome);
             return Interest { leave: false, news };
         }
@@ -359,6 +365,9 @@ impl<R: Recorder> Sink for Decoder<R> {
         let mut task = self.tasks.remove(&former).unwrap_or_default();
         let asked = task.held.as_mut().map(|held| std::mem::take(&mut held.notes.kept));
         let asked = if let Some(Kept::Program(spot)) = asked { Some(spot) } else { None };
+        if let Some(spot) = &asked {
+            self.workload.programs.insert(task.subject, spot);
+        }
         let executed = Executed::look(view, asked.as_deref(), &mut task.standing);
         let program = executed.as_ref().map(|executed| executed.program.clone());
         if let Some(mut executed) = executed {

@@ -8,6 +8,8 @@ use crate::event::{Credentials, TaskView};
 #[derive(Clone, Default)]
 pub(super) struct Standing {
     known: Option<Rc<Credentials>>,
+    /// Whether its user namespace is another one than the tracer's, when that is known and the rest is not.
+    foreign: Option<bool>,
     /// Effective user and group id: those who change them ask anew at once.
     ids: Option<(u32, u32)>,
     /// Those that it had when it left the tracer's user namespace.
@@ -23,7 +25,7 @@ impl Standing {
         let known = self.known.clone().filter(|_| !in_new_namespace);
         let left = self.known.clone().filter(|who| in_new_namespace && !who.foreign_user_namespace);
         let outer = left.or_else(|| self.outer.clone());
-        Self { known, ids: self.ids, outer, lent_no_new_privs: self.lent_no_new_privs }
+        Self { known, foreign: None, ids: self.ids, outer, lent_no_new_privs: self.lent_no_new_privs }
     }
 
     /// The task makes a user namespace and goes there.
@@ -41,7 +43,7 @@ impl Standing {
     /// The credentials that the task would have without the tracer.
     pub(super) fn credentials(&mut self, view: &dyn TaskView) -> Option<Rc<Credentials>> {
         if self.known.is_none() {
-            let mut who = view.credentials().ok()?;
+            let mut who = view.credentials(self.foreign).ok()?;
             who.no_new_privs &= !self.lent_no_new_privs;
             self.ids = Some((who.uid[1], who.gid[1]));
             self.known = Some(Rc::new(who));
@@ -61,7 +63,12 @@ impl Standing {
 
     /// Asks anew next time.
     pub(super) fn forget(&mut self) {
-        self.known = None;
+        (self.known, self.foreign) = (None, None);
+    }
+
+    /// The task executes a program: asks anew next time, but for its user namespace, in which it stays.
+    pub(super) fn executes(&mut self) {
+        self.foreign = self.known.take().map(|who| who.foreign_user_namespace);
     }
 
     /// The tracer set `no_new_privs`.

@@ -17,7 +17,7 @@ const DENSE: usize = 1024;
 const ODD_MAX: usize = 4096;
 
 /// One executable of the run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct SubjectId(usize);
 
 /// Every executable of the run.

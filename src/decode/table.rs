@@ -383,7 +383,7 @@ pub(super) fn nameless(abi: Abi) -> BTreeMap<u32, Nameless> {
 
 fn told_by<T>(abi: Abi, tell: fn(&dyn Decode) -> Option<T>) -> BTreeMap<u32, T> {
     let rows = (0..NUMBERS).map(|number| (number, row(abi, number)));
-    let plain = rows.filter(|(_, row)| !row.multiplexed && !row.executes && row.returns);
+    let plain = rows.filter(|(_, row)| !row.multiplexed && row.returns);
     plain.filter_map(|(number, row)| Some((number, tell(row.decoder?)?))).collect()
 }
 

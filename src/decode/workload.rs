@@ -3,7 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::event::Tid;
+use super::subject::SubjectId;
+use crate::event::{Resolved, Tid};
 use crate::fact::SignalTarget;
 use crate::path::AbsPath;
 
@@ -16,8 +17,36 @@ pub(super) struct Workload {
     pub(super) ports: ChosenPorts,
     /// The files that it mapped as code.
     pub(super) code: Code,
+    /// The files that its programs executed.
+    pub(super) programs: Programs,
     /// Whether a process was thinned: the ends of calls that are foreseen are not asked for then.
     pub(super) thinned: bool,
+}
+
+/// Which program executed which files with success: it may do so again, and nothing new follows.
+#[derive(Default)]
+pub(super) struct Programs(HashSet<Executed>);
+
+/// By whom, and which file with what inode.
+type Executed = (Option<SubjectId>, AbsPath, Option<(u64, u64)>);
+
+impl Programs {
+    /// How many are remembered.
+    const MAX: usize = 4096;
+
+    pub(super) fn contains(&self, by: Option<SubjectId>, spot: &Resolved) -> bool {
+        self.0.contains(&Self::entry(by, spot))
+    }
+
+    pub(super) fn insert(&mut self, by: Option<SubjectId>, spot: &Resolved) {
+        if self.0.len() < Self::MAX && !self.contains(by, spot) {
+            self.0.insert(Self::entry(by, spot));
+        }
+    }
+
+    fn entry(by: Option<SubjectId>, spot: &Resolved) -> Executed {
+        (by, spot.path.clone(), spot.inode.map(|inode| inode.id))
+    }
 }
 
 /// Files that were mapped as code: whoever has one open can do so again.

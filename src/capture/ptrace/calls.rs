@@ -22,7 +22,7 @@ use crate::event::{Call, Fate, Interest, Loss, Outcome, Tid};
 impl Tracer<'_> {
     pub(super) fn syscall(&mut self, task: &Task, view: View<'_>) {
         let Ok(SyscallInfo { arch, code, op }) = sys::syscall_info(view.tid) else { return };
-        if !is_execution(arch, &op) {
+        if !stands_before(arch, &op).is_some_and(|call| executes(&call)) {
             self.memo.paths.changed();
         }
         match op {
@@ -85,6 +85,7 @@ impl Tracer<'_> {
         task.confirm();
         task.asking.admitted = true;
         task.asking.interruptible = false;
+        task.failed_to_execute();
         let (phase, process) = (task.phase, task.process);
         let Some(call) = call_of(asked.arch, asked.number, asked.args) else { return Answer::Continue };
         if phase != Phase::Running {
@@ -93,6 +94,9 @@ impl Tracer<'_> {
         let view = View { tid: asked.tid, process, memo: self.memo };
         self.note_empty_path(view, Some(call), asked.code);
         if !self.show(view, &call).leave || sys::interrupt(asked.tid).is_err() {
+            if executes(&call) {
+                self.set_phase(asked.tid, Phase::Executing(call));
+            }
             return Answer::Continue;
         }
         self.set_phase(asked.tid, Phase::Withheld(call));
@@ -133,7 +137,9 @@ impl Tracer<'_> {
         let Some(task) = self.tasks.get_mut(view.tid) else { return };
         task.phase = match (interest.leave || borrowed.is_some(), task.thinned.filtered()) {
             (true, _) => Phase::InCall(call),
+            (false, false) if executes(&call) => Phase::InCall(call),
             (false, false) => Phase::Passing(call),
+            (false, true) if executes(&call) => Phase::Executing(call),
             (false, true) => Phase::Running,
         };
         task.borrowed = borrowed;
@@ -173,7 +179,7 @@ impl Tracer<'_> {
         if let Some(borrowed) = task.borrowed.take() {
             let _ = inject::give_back(view.tid, borrowed); // It fails only when the task died.
         }
-        let Phase::InCall(call) = phase else { return };
+        let (Phase::InCall(call) | Phase::Executing(call)) = phase else { return };
         let outcome = match (failed, i32::try_from(-value)) {
             (true, Ok(errno)) => Outcome::Failed(errno),
             _ => Outcome::Returned(value),
@@ -196,7 +202,7 @@ impl Tracer<'_> {
         let Some(Task { phase, asking, .. }) = self.tasks.get(tid) else { return false };
         let may_be = asking.asks
             && match phase {
-                Phase::Running => !asking.interruptible,
+                Phase::Running | Phase::Executing(_) => !asking.interruptible,
                 Phase::InCall(call) | Phase::Passing(call) => !asking.admitted && call.abi == Abi::native(),
                 Phase::Withheld(_) => false,
             };
@@ -242,10 +248,15 @@ fn call_of(arch: u32, number: u64, args: [u64; 6]) -> Option<Call> {
     Some(Call { abi, number, args })
 }
 
-/// Whether a task stands before an execve, which changes no file and no root.
-fn is_execution(arch: u32, op: &SyscallOp) -> bool {
-    let (SyscallOp::Entry { number, args } | SyscallOp::Seccomp { number, args, .. }) = *op else { return false };
-    call_of(arch, number, args).is_some_and(|call| call.abi.number("execve") == Some(call.number))
+/// The call that a task stands before.
+fn stands_before(arch: u32, op: &SyscallOp) -> Option<Call> {
+    let (SyscallOp::Entry { number, args } | SyscallOp::Seccomp { number, args, .. }) = *op else { return None };
+    call_of(arch, number, args)
+}
+
+/// Whether a call executes a program, which changes no file and no root.
+fn executes(call: &Call) -> bool {
+    ["execve", "execveat"].iter().any(|name| call.abi.number(name) == Some(call.number))
 }
 
 /// Whether a call installs a seccomp filter or strict mode.

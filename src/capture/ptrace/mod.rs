@@ -10,6 +10,7 @@ mod constants;
 mod control;
 mod family;
 mod hot;
+mod images;
 mod inject;
 mod listen;
 mod maps;
@@ -21,6 +22,7 @@ mod seat;
 mod signals;
 mod start;
 mod stop;
+mod streams;
 mod sys;
 mod task;
 mod thin;
@@ -41,7 +43,7 @@ use self::seat::Seat;
 use self::signals::{Action, Signals};
 use self::stop::Stop;
 use self::sys::Resume;
-use self::task::{Phase, Task, Tasks};
+use self::task::{Task, Tasks};
 pub use self::thin::DEFAULT_THRESHOLD;
 use self::thin::{Heat, Thinned};
 use self::view::{Memo, View};
@@ -211,6 +213,11 @@ impl<'a> Tracer<'a> {
     }
 
     fn dispatch(&mut self, tid: Tid, stop: Stop) {
+        if stop != Stop::Exec
+            && let Some(task) = self.tasks.get_mut(tid)
+        {
+            task.failed_to_execute();
+        }
         let Some(task) = self.tasks.get(tid).copied() else {
             if stop.is_end() {
                 self.tasks.unpark(tid);
@@ -252,7 +259,7 @@ impl<'a> Tracer<'a> {
     /// Lets a task go on. That it may have died in the meantime is told by the next wait.
     fn go(&self, tid: Tid, signal: i32) {
         let to_next_filter_stop =
-            self.tasks.get(tid).is_some_and(|task| task.thinned.filtered() && task.phase == Phase::Running);
+            self.tasks.get(tid).is_some_and(|task| task.thinned.filtered() && task.phase.ends_unseen());
         let how = if to_next_filter_stop { Resume::Cont } else { Resume::Syscall };
         let _ = sys::resume(tid, how, signal);
     }

@@ -1,6 +1,5 @@
 //! Moves the tracer to the place that [`super::pace`] chose.
 
-use std::fs;
 use std::io;
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -8,6 +7,7 @@ use nix::unistd::Pid;
 
 use super::pace::Place;
 use super::sys;
+use super::view::read_at_once;
 use crate::event::Tid;
 
 /// The calling thread.
@@ -84,7 +84,8 @@ impl Seat {
 
 /// The processor on which a task ran last; `None` when it is gone.
 fn processor(tid: Tid) -> Option<usize> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", tid.0)).ok()?;
+    let stat = read_at_once(&format!("/proc/{}/stat", tid.0), u64::MAX).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
     let (_, fields) = stat.rsplit_once(')')?;
     fields.split_whitespace().nth(PROCESSOR)?.parse().ok()
 }

@@ -15,8 +15,18 @@ pub enum Phase {
     InCall(Call),
     /// Within a call whose entry was shown and whose end will stop it, but is not to be shown.
     Passing(Call),
+    /// Within an execve whose end stops it when it succeeds; when it fails, whatever comes next tells.
+    Executing(Call),
     /// Told to stop and to enter this call again, which was shown when it asked and whose end is to be shown.
     Withheld(Call),
+}
+
+impl Phase {
+    /// Whether a task needs not stop at the end of the call that it is in, if it is in any.
+    #[must_use]
+    pub const fn ends_unseen(self) -> bool {
+        matches!(self, Self::Running | Self::Executing(_))
+    }
 }
 
 impl Asking {
@@ -60,6 +70,13 @@ impl Task {
     pub const fn confirm(&mut self) {
         if matches!(self.thinned, Thinned::Synced) {
             self.thinned = Thinned::Yes;
+        }
+    }
+
+    /// Something else than a new program is seen of it.
+    pub const fn failed_to_execute(&mut self) {
+        if matches!(self.phase, Phase::Executing(_)) {
+            self.phase = Phase::Running;
         }
     }
 

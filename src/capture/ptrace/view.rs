@@ -12,9 +12,11 @@ use std::sync::OnceLock;
 use nix::sys::socket::{MsgFlags, recv};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, Statx, StatxFlags, makedev, open, readlinkat, statx};
 
+use super::images::Images;
 use super::maps;
 use super::memories::Memories;
 use super::paths::Paths;
+use super::streams::Streams;
 use super::sys;
 use crate::event::{
     APPEND_ONLY, Base, Credentials, Descriptor, IMMUTABLE, Inode, Mapping, OpenFile, Resolved, SocketInfo, Target,
@@ -51,6 +53,10 @@ pub struct Memo {
     pub paths: Paths,
     /// Of their memories.
     pub memories: Memories,
+    /// Of the programs that they execute.
+    pub images: Images,
+    /// Of the learner's own standard streams.
+    pub streams: Streams,
 }
 
 fn errno(errno: i32) -> io::Error {
@@ -136,8 +142,9 @@ impl TaskView for View<'_> {
         read_at_once(&self.path("cmdline"), limit as u64)
     }
 
-    fn credentials(&self) -> io::Result<Credentials> {
-        credentials_of(self.tid)
+    fn credentials(&self, foreign_user_namespace: Option<bool>) -> io::Result<Credentials> {
+        let foreign_user_namespace = foreign_user_namespace.unwrap_or_else(|| in_foreign_user_namespace(self.tid));
+        Ok(Credentials { foreign_user_namespace, ..status_of(self.tid)? })
     }
 
     fn descriptor(&self, fd: i32) -> io::Result<Descriptor> {
@@ -157,9 +164,10 @@ impl TaskView for View<'_> {
         let mut found = Vec::new();
         while let Some(entry) = entries.next() {
             let name = entry?.file_name().to_owned();
-            if let Some(fd) = name.to_str().ok().and_then(|name| name.parse().ok())
-                && let Ok(file) = open_file(&directory, &name, fd)
-            {
+            let Some(fd) = name.to_str().ok().and_then(|name| name.parse().ok()) else { continue };
+            let look = || open_file(&directory, &name, fd);
+            let stream = self.memo.streams.get(self.tid, fd, look);
+            if let Some(file) = stream.or_else(|| look().ok()) {
                 found.push(file);
             }
         }
@@ -235,6 +243,11 @@ impl TaskView for View<'_> {
         Ok(found)
     }
 
+    fn image(&self) -> io::Result<Vec<Mapping>> {
+        let look = || self.mappings(0, u64::MAX);
+        if self.memo.paths.is_at_home(self.tid) { self.memo.images.get(&self.path("exe"), look) } else { look() }
+    }
+
     fn process(&self, pid: i32) -> io::Result<Credentials> {
         if self.namespace(Namespace::Pid).is_none_or(|own| Some(own) != Namespace::Pid.own()) {
             return Err(errno(libc::ESRCH));
@@ -278,7 +291,7 @@ pub(super) fn may_raise_priority() -> bool {
 }
 
 /// Reads a text that the kernel writes whole for each `read(2)`: what leaves room ends it.
-fn read_at_once(path: &str, limit: u64) -> io::Result<Vec<u8>> {
+pub(super) fn read_at_once(path: &str, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; PROC_USUAL.min(usize::try_from(limit).unwrap_or(usize::MAX))];
     let mut file = fs::File::open(path)?;
     let read = file.read(&mut bytes)?;
@@ -353,10 +366,16 @@ pub(super) fn target(text: &[u8], id: impl FnOnce() -> io::Result<(u64, u64)>) -
 }
 
 fn credentials_of(tid: Tid) -> io::Result<Credentials> {
-    let task = tid.0.to_string();
-    let status = read_at_once(&format!("/proc/{task}/status"), PROC_LIMIT)?;
-    let foreign_user_namespace = Namespace::User.of(&task).is_some_and(|own| Some(own) != Namespace::User.own());
-    Ok(Credentials { foreign_user_namespace, ..parse_status(&String::from_utf8_lossy(&status)) })
+    Ok(Credentials { foreign_user_namespace: in_foreign_user_namespace(tid), ..status_of(tid)? })
+}
+
+fn in_foreign_user_namespace(tid: Tid) -> bool {
+    Namespace::User.of(&tid.0.to_string()).is_some_and(|own| Some(own) != Namespace::User.own())
+}
+
+fn status_of(tid: Tid) -> io::Result<Credentials> {
+    let status = read_at_once(&format!("/proc/{}/status", tid.0), PROC_LIMIT)?;
+    Ok(parse_status(&String::from_utf8_lossy(&status)))
 }
 
 /// Reads the credentials out of a `/proc/TID/status` text (`proc_pid_status(5)`).

@@ -4,6 +4,7 @@ use std::ffi::{c_int, c_long};
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::LazyLock;
 
 use super::checked;
 use crate::event::Tid;
@@ -35,6 +36,14 @@ fn duplicate(tid: Tid, flags: c_int, fd: RawFd) -> io::Result<OwnedFd> {
     let pidfd = open(unsafe { libc::syscall(libc::SYS_pidfd_open, tid.0, flags) })?;
     // SAFETY: no pointers.
     open(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) })
+}
+
+/// Whether a task has at `fd` what the learner has there (`kcmp(2)`, `KCMP_FILE`).
+pub fn is_own_file(tid: Tid, fd: RawFd) -> bool {
+    const KCMP_FILE: c_int = 0;
+    static OWN: LazyLock<u32> = LazyLock::new(std::process::id);
+    // SAFETY: no pointers.
+    unsafe { libc::syscall(libc::SYS_kcmp, *OWN, tid.0, KCMP_FILE, fd, fd) == 0 }
 }
 
 /// An integer socket option of level `SOL_SOCKET`.

@@ -16,7 +16,7 @@ mod wait;
 use std::ffi::c_long;
 use std::io;
 
-pub use self::descriptors::{duplicate_from, duplicate_from_thread, socket_address, socket_option};
+pub use self::descriptors::{duplicate_from, duplicate_from_thread, is_own_file, socket_address, socket_option};
 pub use self::launch::{Stage, fork_held};
 #[cfg(test)]
 pub use self::notify::kernel_accepts;
