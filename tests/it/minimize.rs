@@ -69,6 +69,25 @@ fn minimizing_calls_keeps_what_the_work_needs() {
 }
 
 #[test]
+fn each_trial_begins_with_the_signals_of_the_first() {
+    if !require(&["ptrace"]) {
+        return;
+    }
+    let (_fresh, dir) = fresh();
+    let masks = dir.join("masks");
+    let script = format!(
+        "while read -r line; do case $line in SigBlk*) echo $line;; esac; done </proc/$$/status >>{}",
+        masks.display()
+    );
+    let minimize = ["minimize", "--syscalls", "--runs", "2", "--", "sh", "-c", script.as_str()];
+    let output = finish(&mut learn(minimize));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let masks = fs::read_to_string(masks).unwrap();
+    let masks: Vec<_> = masks.lines().collect();
+    assert!(masks.len() >= 2 && masks.iter().all(|mask| *mask == masks[0]), "{masks:?}");
+}
+
+#[test]
 fn minimizing_files_keeps_what_the_work_needs() {
     if !require(&["ptrace"]) {
         return;

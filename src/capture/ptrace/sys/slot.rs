@@ -30,29 +30,34 @@ extern "C" fn take_away(_signal: c_int) {
 /// The descriptor. There is one a process.
 #[derive(Debug)]
 pub struct Slot {
-    slot: OwnedFd,
+    place: OwnedFd,
     nothing: OwnedFd,
+    /// The mask and the action for SIGCHLD that were there before, as the next workload is to find them.
+    mask: SigSet,
+    action: libc::sigaction,
 }
 
 impl Slot {
-    /// Empty. Blocks SIGCHLD, which from now on is neither ignored nor has a default.
+    /// Empty. Until it is dropped SIGCHLD is blocked, and neither ignored nor has a default.
     ///
     /// # Errors
     /// As `open(2)` and `sigaction(2)`.
     pub fn new() -> io::Result<Self> {
         let open = || File::open("/dev/null").map(OwnedFd::from);
-        let slot = Self { slot: open()?, nothing: open()? };
+        let (place, nothing, mask) = (open()?, open()?, SigSet::thread_get_mask()?);
         SigSet::from(Signal::SIGCHLD).thread_block()?;
-        NOTHING.store(slot.nothing.as_raw_fd(), Ordering::Release);
-        SLOT.store(slot.slot.as_raw_fd(), Ordering::Release);
+        NOTHING.store(nothing.as_raw_fd(), Ordering::Release);
+        SLOT.store(place.as_raw_fd(), Ordering::Release);
+        let mut before = MaybeUninit::<libc::sigaction>::zeroed();
         // SAFETY: sigaction is plain data for which zeroes are valid; the handler is async-signal-safe.
-        unsafe {
+        let action = unsafe {
             let mut action: libc::sigaction = MaybeUninit::zeroed().assume_init();
             action.sa_sigaction = take_away as *const () as usize;
             action.sa_flags = libc::SA_RESTART;
-            checked(libc::sigaction(libc::SIGCHLD, &raw const action, std::ptr::null_mut()).into())?;
-        }
-        Ok(slot)
+            checked(libc::sigaction(libc::SIGCHLD, &raw const action, before.as_mut_ptr()).into())?;
+            before.assume_init()
+        };
+        Ok(Self { place, nothing, mask, action })
     }
 
     /// Puts a file there, until SIGCHLD comes, or has come already.
@@ -75,17 +80,39 @@ impl Slot {
 
     /// What is to be waited at.
     pub const fn descriptor(&self) -> &OwnedFd {
-        &self.slot
+        &self.place
     }
 
     fn put(&self, file: &OwnedFd) -> io::Result<()> {
-        // SAFETY: the number is that of `self.slot`, which stays open.
-        checked(unsafe { libc::dup3(file.as_raw_fd(), self.slot.as_raw_fd(), libc::O_CLOEXEC) }.into()).map(drop)
+        // SAFETY: the number is that of `self.place`, which stays open.
+        checked(unsafe { libc::dup3(file.as_raw_fd(), self.place.as_raw_fd(), libc::O_CLOEXEC) }.into()).map(drop)
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         SLOT.store(-1, Ordering::Release);
+        // SAFETY: the action is the one that was there before.
+        unsafe { libc::sigaction(libc::SIGCHLD, &raw const self.action, std::ptr::null_mut()) };
+        let _ = self.mask.thread_set_mask(); // It fails only for a bad argument.
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_are_as_before_when_it_is_gone() {
+        let blocked = || SigSet::thread_get_mask().unwrap().contains(Signal::SIGCHLD);
+        let before = blocked();
+        let slot = Slot::new().unwrap();
+        assert!(blocked());
+        slot.fill(&File::open("/proc/self/exe").unwrap().into()).unwrap();
+        assert!(!blocked());
+        slot.clear().unwrap();
+        assert!(blocked());
+        drop(slot);
+        assert_eq!(blocked(), before);
     }
 }
