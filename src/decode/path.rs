@@ -15,8 +15,12 @@ use crate::fact::{Access, Capability, Operation};
 /// `__O_TMPFILE`, which needs no `O_DIRECTORY` beside it to be told apart.
 const O_TMPFILE: i32 = 0o20_000_000;
 
-/// Flags of calls that are judged by what they opened.
-const UNSETTLED: i32 = libc::O_TRUNC | libc::O_PATH | libc::O_NOATIME | O_TMPFILE;
+/// Flags of calls that are judged by what they opened. Whether a file may be written hangs on its file system too, and
+/// whether it may be read directly.
+const UNSETTLED: i32 = libc::O_ACCMODE | libc::O_TRUNC | libc::O_PATH | libc::O_NOATIME | libc::O_DIRECT | O_TMPFILE;
+
+/// Flags that every call takes which looks at a file by name. With others the kernel may refuse it.
+const LOOKS: i32 = libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT | libc::AT_EMPTY_PATH;
 
 /// `O_NOFOLLOW` (`asm/fcntl.h`): not the same number on ARM.
 const fn o_nofollow(abi: Abi) -> i32 {
@@ -113,8 +117,8 @@ impl Opening {
         let Some(spot) = self.find(scene) else { return };
         let directory = spot.inode.is_some_and(|inode| inode.is_dir());
         let plain = match spot.inode.map(|inode| inode.kind()) {
-            Some(libc::S_IFREG) | None => true,
-            _ => directory && self.flags & libc::O_ACCMODE == libc::O_RDONLY,
+            None | Some(libc::S_IFDIR) => true,
+            Some(kind) => kind == libc::S_IFREG && !self.has(libc::O_DIRECTORY),
         };
         if plain {
             scene.file(&spot.path, spot.inode.as_ref(), self.access(directory), directory);
@@ -240,7 +244,7 @@ impl Decode for Use {
         let Some(spot) = spot else { return };
         scene.used(&spot, self.access);
         scene.need_file(&spot, self.need);
-        if looks && self.need == 0 {
+        if looks && self.need == 0 && self.at.raw_flags(scene) & !LOOKS == 0 {
             scene.notes.foresee(&spot);
         }
     }
@@ -282,7 +286,36 @@ impl Decode for Ask {
         if let (Some(inode), Ok(wanted)) = (spot.inode, u8::try_from(scene.int(self.mode) & 7)) {
             scene.need_as(&judged, &spot.path, &inode, wanted);
         }
-        scene.notes.foresee(&spot);
+        // Whether it may be written or executed hangs on how its file system is mounted too.
+        let asked = scene.int(self.mode);
+        let told = if spot.inode.is_some_and(|inode| inode.is_dir()) { libc::R_OK | libc::X_OK } else { libc::R_OK };
+        if asked & !told == 0 && self.at.raw_flags(scene) & !(LOOKS | libc::AT_EACCESS) == 0 {
+            scene.notes.foresee(&spot);
+        }
+    }
+
+    fn foreseeable(&self) -> Option<Unless> {
+        let told = (libc::R_OK | libc::X_OK).cast_unsigned();
+        u8::try_from(self.mode).ok().map(|argument| Unless { argument, bits: !told })
+    }
+}
+
+/// `readlink(2)`, `readlinkat(2)`: fails for what is no link.
+pub(super) struct ReadLink {
+    /// The link.
+    pub(super) at: At,
+    /// The argument with the size of the buffer.
+    pub(super) size: usize,
+}
+
+impl Decode for ReadLink {
+    fn enter(&self, scene: &mut Scene<'_>) {
+        let Some(spot) = self.at.find(scene) else { return };
+        scene.used(&spot, Access::STAT);
+        scene.need_file(&spot, 0);
+        if spot.inode.is_none_or(|inode| inode.kind() == libc::S_IFLNK) && scene.int(self.size) > 0 {
+            scene.notes.foresee(&spot);
+        }
     }
 
     fn foreseeable(&self) -> Option<Unless> {
@@ -535,6 +568,46 @@ mod tests {
             let at = bench.text(name);
             let call = bench.made("newfstatat", &[CWD, at, 0, 0]);
             assert_eq!(bench.decoder.enter(Bench::TID, &call, &bench.view).leave, !foreseen, "{name}");
+        }
+    }
+
+    #[test]
+    fn success_is_foreseen_where_nothing_else_can_refuse() {
+        let mut bench = Bench::new(Abi::X86_64);
+        bench.view.file("/srv/f", libc::S_IFREG | 0o755, (0, 0));
+        bench.view.file("/srv/d", libc::S_IFDIR | 0o755, (0, 0));
+        bench.view.link("/srv/l", "f");
+        let [f, d, l, slash, dot] = ["f", "d", "l", "f/", "f/."].map(|name| bench.text(name));
+        let flags = |flags: i32| u64::from(flags.cast_unsigned());
+        let calls = [
+            ("openat", [CWD, f, 0, 0], true),
+            ("openat", [CWD, d, flags(libc::O_DIRECTORY), 0], true),
+            ("openat", [CWD, f, flags(libc::O_DIRECTORY), 0], false),
+            ("openat", [CWD, f, flags(libc::O_WRONLY), 0], false),
+            ("openat", [CWD, f, flags(libc::O_RDWR), 0], false),
+            ("openat", [CWD, f, flags(libc::O_DIRECT), 0], false),
+            ("openat", [CWD, slash, 0, 0], false),
+            ("newfstatat", [CWD, f, 0, flags(libc::AT_NO_AUTOMOUNT)], true),
+            ("newfstatat", [CWD, f, 0, 0x8000], false),
+            ("newfstatat", [CWD, dot, 0, 0], false),
+            ("readlinkat", [CWD, l, 0, 9], true),
+            ("readlinkat", [CWD, l, 0, 0], false),
+            ("readlinkat", [CWD, f, 0, 9], false),
+            ("faccessat2", [CWD, f, 4, flags(libc::AT_EACCESS)], true),
+            ("faccessat2", [CWD, f, 4, 0x8000], false),
+            ("faccessat2", [CWD, f, 2, 0], false),
+            ("faccessat2", [CWD, f, 1, 0], false),
+            ("faccessat2", [CWD, d, 1, 0], true),
+            ("faccessat2", [CWD, f, 8, 0], false),
+        ];
+        bench.decoder.thinned(Bench::TID);
+        for turn in 0..2 {
+            for (name, args, foreseen) in calls {
+                let call = bench.made(name, &args);
+                let leave = bench.decoder.enter(Bench::TID, &call, &bench.view).leave;
+                assert!(turn == 0 || leave != foreseen, "{name} {args:x?}");
+                bench.decoder.leave(Bench::TID, &call, Outcome::Returned(0), &bench.view);
+            }
         }
     }
 

@@ -262,7 +262,12 @@ impl Scene<'_> {
             super::special::way(self, path, follow);
         }
         match self.view.resolve(base, path, follow) {
-            Ok(spot) => return Some(spot),
+            Ok(spot) => {
+                // Named as a directory, which it may not be.
+                let named = path.ends_with(b"/") || path.ends_with(b"/.");
+                self.notes.astray |= named && spot.inode.is_some_and(|inode| !inode.is_dir());
+                return Some(spot);
+            }
             Err(error) if matches!(error.raw_os_error(), Some(libc::ESRCH | libc::EBADF)) => return None,
             Err(_) if path.is_empty() => return None,
             Err(error) => self.notes.astray |= error.raw_os_error() != Some(libc::ENOENT),
@@ -369,6 +374,11 @@ impl At {
     pub(super) fn nameless(self) -> Option<Nameless> {
         let index = |index: Option<usize>| index.and_then(|index| u8::try_from(index).ok());
         Some(Nameless { dirfd: index(self.dirfd)?, path: index(self.path)?, flags: index(self.flags)? })
+    }
+
+    /// The `AT_*` flags, 0 for a call without any.
+    pub(super) fn raw_flags(self, scene: &Scene<'_>) -> i32 {
+        self.flags.map_or(0, |index| scene.int(index))
     }
 
     /// Whether a last symbolic link is followed.
