@@ -74,6 +74,17 @@ impl Abi {
         }
     }
 
+    /// The numbers of execve and execveat.
+    #[must_use]
+    pub const fn exec_numbers(self) -> (u32, u32) {
+        match self {
+            Self::X86_64 => (59, 322),
+            Self::X32 => (520, 545),
+            Self::I386 => (11, 358),
+            Self::Aarch64 => (221, 281),
+        }
+    }
+
     /// The numbers of seccomp and prctl.
     #[must_use]
     pub const fn seccomp_numbers(self) -> (u32, u32) {
@@ -319,6 +330,8 @@ mod tests {
         for abi in Abi::ALL {
             let by_name = (abi.number("clone").unwrap(), abi.number("clone3").unwrap());
             assert_eq!(abi.clone_numbers(), by_name, "{abi}");
+            let by_name = (abi.number("execve").unwrap(), abi.number("execveat").unwrap());
+            assert_eq!(abi.exec_numbers(), by_name, "{abi}");
             let by_name = (abi.number("seccomp").unwrap(), abi.number("prctl").unwrap());
             assert_eq!(abi.seccomp_numbers(), by_name, "{abi}");
         }

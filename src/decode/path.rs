@@ -111,7 +111,7 @@ impl Opening {
         }
     }
 
-    /// Says at the entry what there is to say, when the file may be opened or is not there: a thinned task then needs
+    /// Says at the entry what there is to say, when the file may be read or is not there: a thinned task then needs
     /// not stop at the end.
     fn settle(&self, scene: &mut Scene<'_>) {
         let Some(spot) = self.find(scene) else { return };
@@ -122,8 +122,8 @@ impl Opening {
         };
         if plain {
             scene.file(&spot.path, spot.inode.as_ref(), self.access(directory), directory);
-            scene.need_file(&spot, self.wanted());
-            special::opened(scene, &spot, self.wanted() & access::WRITE != 0);
+            scene.need_file(&spot, access::READ);
+            special::opened(scene, &spot, false);
             scene.notes.foresee(&spot);
         }
     }

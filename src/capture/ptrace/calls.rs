@@ -148,7 +148,7 @@ impl Tracer<'_> {
     /// Lets become of a call that the workload's confinement stopped what the sink says.
     pub(super) fn denied(&mut self, view: View<'_>, arch: u32, number: u64, args: [u64; 6], data: u32) {
         let call = call_of(arch, number, args);
-        if self.executed.is_none() && call.is_none_or(|call| call.abi.number("execve") != Some(call.number)) {
+        if self.executed.is_none() && call.is_none_or(|call| call.abi.exec_numbers().0 != call.number) {
             return; // What confines it is still being put up.
         }
         let fate = if let Some(call) = call {
@@ -256,7 +256,8 @@ fn stands_before(arch: u32, op: &SyscallOp) -> Option<Call> {
 
 /// Whether a call executes a program, which changes no file and no root.
 fn executes(call: &Call) -> bool {
-    ["execve", "execveat"].iter().any(|name| call.abi.number(name) == Some(call.number))
+    let (execve, execveat) = call.abi.exec_numbers();
+    call.number == execve || call.number == execveat
 }
 
 /// Whether a call installs a seccomp filter or strict mode.

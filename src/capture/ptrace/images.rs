@@ -7,15 +7,14 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
+use super::paths::FRESH;
 use crate::event::Mapping;
 use crate::path::AbsPath;
 
-/// How long a loader's name is taken to lead to the same file.
-const FRESH: Duration = Duration::from_secs(1);
 /// How many programs are remembered.
 const PROGRAMS_MAX: usize = 256;
 

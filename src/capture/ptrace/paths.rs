@@ -27,7 +27,7 @@ use crate::event::{Base, Inode, Resolved, Searched, Tid};
 use crate::path::AbsPath;
 
 /// How long a name is taken for what it was.
-const FRESH: Duration = Duration::from_secs(1);
+pub const FRESH: Duration = Duration::from_secs(1);
 /// How long a name that was just looked at leads to the same file, while no call of the workload may have changed it.
 const BRIEF: Duration = Duration::from_millis(1);
 /// How many names are remembered; some megabytes.

@@ -5,13 +5,11 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::paths::FRESH;
 use super::sys;
 use crate::event::{OpenFile, Tid};
-
-/// How long a stream's file is taken to have the same path.
-const FRESH: Duration = Duration::from_secs(1);
 
 /// What the learner's own standard streams are.
 #[derive(Debug, Default)]

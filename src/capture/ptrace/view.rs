@@ -143,8 +143,7 @@ impl TaskView for View<'_> {
     }
 
     fn credentials(&self, foreign_user_namespace: Option<bool>) -> io::Result<Credentials> {
-        let foreign_user_namespace = foreign_user_namespace.unwrap_or_else(|| in_foreign_user_namespace(self.tid));
-        Ok(Credentials { foreign_user_namespace, ..status_of(self.tid)? })
+        credentials_of(self.tid, foreign_user_namespace)
     }
 
     fn descriptor(&self, fd: i32) -> io::Result<Descriptor> {
@@ -252,7 +251,7 @@ impl TaskView for View<'_> {
         if self.namespace(Namespace::Pid).is_none_or(|own| Some(own) != Namespace::Pid.own()) {
             return Err(errno(libc::ESRCH));
         }
-        credentials_of(Tid(pid)).map_err(|_| errno(libc::ESRCH))
+        credentials_of(Tid(pid), None).map_err(|_| errno(libc::ESRCH))
     }
 
     fn proc(&self, name: &str) -> io::Result<Vec<u8>> {
@@ -280,14 +279,14 @@ pub(super) fn filters(tid: Tid) -> Option<u32> {
 
 /// Whether a task may install a seccomp filter as it is: it has `no_new_privs` or `CAP_SYS_ADMIN`.
 pub(super) fn filter_privilege(tid: Tid) -> io::Result<bool> {
-    let credentials = credentials_of(tid)?;
+    let credentials = credentials_of(tid, None)?;
     Ok(credentials.no_new_privs || credentials.effective & CAP_SYS_ADMIN != 0)
 }
 
 /// Whether the learner has `CAP_SYS_NICE`.
 pub(super) fn may_raise_priority() -> bool {
     let own = Tid(nix::unistd::getpid().as_raw());
-    credentials_of(own).is_ok_and(|credentials| credentials.effective & CAP_SYS_NICE != 0)
+    credentials_of(own, None).is_ok_and(|credentials| credentials.effective & CAP_SYS_NICE != 0)
 }
 
 /// Reads a text that the kernel writes whole for each `read(2)`: what leaves room ends it.
@@ -365,17 +364,12 @@ pub(super) fn target(text: &[u8], id: impl FnOnce() -> io::Result<(u64, u64)>) -
     Ok(AbsPath::new(former).map_or(Target::Path(path), Target::Deleted))
 }
 
-fn credentials_of(tid: Tid) -> io::Result<Credentials> {
-    Ok(Credentials { foreign_user_namespace: in_foreign_user_namespace(tid), ..status_of(tid)? })
-}
-
-fn in_foreign_user_namespace(tid: Tid) -> bool {
-    Namespace::User.of(&tid.0.to_string()).is_some_and(|own| Some(own) != Namespace::User.own())
-}
-
-fn status_of(tid: Tid) -> io::Result<Credentials> {
-    let status = read_at_once(&format!("/proc/{}/status", tid.0), PROC_LIMIT)?;
-    Ok(parse_status(&String::from_utf8_lossy(&status)))
+fn credentials_of(tid: Tid, foreign_user_namespace: Option<bool>) -> io::Result<Credentials> {
+    let task = tid.0.to_string();
+    let status = read_at_once(&format!("/proc/{task}/status"), PROC_LIMIT)?;
+    let look = || Namespace::User.of(&task).is_some_and(|own| Some(own) != Namespace::User.own());
+    let foreign_user_namespace = foreign_user_namespace.unwrap_or_else(look);
+    Ok(Credentials { foreign_user_namespace, ..parse_status(&String::from_utf8_lossy(&status)) })
 }
 
 /// Reads the credentials out of a `/proc/TID/status` text (`proc_pid_status(5)`).
