@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use super::clock::Clock;
-use super::names::{Looks, Part, parts};
+use super::names::{Looks, Part, is_python, parts};
 use super::siblings::{Siblings, each_name, hash, names};
 use super::{Globs, Pattern, Piece, Variable, below_proc, is_uid, places, split_number};
 use crate::fact::Access;
@@ -113,9 +113,9 @@ impl<'r> Generaliser<'r> {
                 plain = name.end;
                 continue;
             }
-            if self.nameless(path, &name) {
-                push(&mut pieces, path.get(plain..name.start), None);
-                generalise(&mut pieces, Looks::Random, text);
+            if let Some(random) = self.tried_out(path, &name) {
+                push(&mut pieces, path.get(plain..random.start), None);
+                generalise(&mut pieces, Looks::Random, path.get(random).unwrap_or_default());
                 plain = name.end;
                 continue;
             }
@@ -169,16 +169,29 @@ impl<'r> Generaliser<'r> {
         whole.then_some(Piece::Any)
     }
 
-    /// Whether a name is but random: Python tries out a directory for temporary files by making one of eight letters,
-    /// digits and underscores in it.
-    fn nameless(&self, path: &[u8], name: &Range<usize>) -> bool {
-        let Some((prefix, text)) = path.get(..name.end).zip(path.get(name.clone())) else {
-            return false;
+    /// The random part of a name with which a program tries out a directory, by making it and taking it away: Python
+    /// any directory for temporary files, with eight letters, digits and underscores (`tempfile`), and `git init` a
+    /// repository whose `config` and `HEAD` it writes, for symbolic links, with a `t` and six letters and digits.
+    fn tried_out(&self, path: &[u8], name: &Range<usize>) -> Option<Range<usize>> {
+        let (prefix, text) = path.get(..name.end).zip(path.get(name.clone()))?;
+        let place = path.get(..name.start)?;
+        let python = || {
+            let temporary = [&b"/tmp/"[..], b"/var/tmp/", b"/dev/shm/"].contains(&place);
+            temporary && text.len() == 8 && text.iter().all(|byte| is_python(*byte))
         };
-        let python = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'_';
-        let parent = prefix.get(..name.start.saturating_sub(1)).unwrap_or_default();
-        let temporary = [&b"/tmp"[..], b"/var/tmp", b"/dev/shm"].contains(&parent);
-        temporary && text.len() == 8 && text.iter().all(python) && is_passing(self.access(prefix))
+        let git = || {
+            let given = |name: &[u8]| self.access(&[place, name].concat()).contains(Access::RENAME_TO);
+            let random = text.len() == 7 && text.starts_with(b"t") && text.iter().all(u8::is_ascii_alphanumeric);
+            random && given(b"config") && given(b"HEAD")
+        };
+        let plain = if python() {
+            0
+        } else if git() {
+            1
+        } else {
+            return None;
+        };
+        is_passing(self.access(prefix)).then_some(name.start + plain..name.end)
     }
 
     /// Whether `part` of the name at `name` differs from run to run.
@@ -409,6 +422,14 @@ mod tests {
             let end = format!("/srv/x/{} rename-to", start.trim_start_matches('.'));
             let expected = format!("/srv/x/{start}{mark}{}", "?".repeat(ending.len()));
             proptest::prop_assert!(patterns(Globs::Safe, &[&temporary, &end]).contains(&expected));
+        }
+
+        #[test]
+        fn every_name_with_which_git_tries_out_a_repository_is_general(random in "[a-zA-Z0-9]{6}") {
+            let tried = format!("/srv/x/.git/t{random} create remove");
+            let (config, head) = ("/srv/x/.git/config rename-to", "/srv/x/.git/HEAD rename-to");
+            let general = "/srv/x/.git/t??????".to_owned();
+            proptest::prop_assert!(patterns(Globs::Safe, &[&tried, config, head]).contains(&general));
         }
 
         #[test]

@@ -216,7 +216,8 @@ fn is_word(text: &[u8]) -> bool {
         && text.iter().any(vowel)
 }
 
-const fn is_python(byte: u8) -> bool {
+/// Whether `byte` is of the alphabet of Python's `tempfile`.
+pub(super) const fn is_python(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'
 }
 
