@@ -292,7 +292,8 @@ pub trait TaskView {
     /// As `readlink(2)`.
     fn exe(&self) -> io::Result<AbsPath>;
 
-    /// Its arguments (`/proc/TID/cmdline`), at most `limit` bytes, separated by NUL.
+    /// The arguments of a task that stands within its execve, at most `limit` bytes, each with a NUL behind it
+    /// (`/proc/TID/cmdline`).
     ///
     /// # Errors
     /// As `read(2)`.
@@ -364,11 +365,11 @@ pub trait TaskView {
     /// As `read(2)`.
     fn mappings(&self, start: u64, end: u64) -> io::Result<Vec<Mapping>>;
 
-    /// The file mappings of a task that stands within its execve: its program and the loader of that.
+    /// What a task runs that stands within its execve; `asked` is the file that this named.
     ///
     /// # Errors
-    /// As `read(2)`.
-    fn image(&self) -> io::Result<Vec<Mapping>>;
+    /// As `readlink(2)`.
+    fn image(&self, asked: Option<&Resolved>) -> io::Result<Image>;
 
     /// The credentials of another process, as a target of `kill(2)`, by its id in the task's pid namespace.
     ///
@@ -527,6 +528,23 @@ pub struct Mapping {
     pub inode: Option<Inode>,
 }
 
+/// What an execve loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// The program that runs now.
+    pub program: AbsPath,
+    /// The file mappings: the program and its loader.
+    pub mappings: Vec<Mapping>,
+}
+
+impl Image {
+    /// That of which only the file that the execve named is known.
+    #[must_use]
+    pub fn of_file(asked: &Resolved) -> Self {
+        Self { program: asked.path.clone(), mappings: Vec::new() }
+    }
+}
+
 /// A socket as the kernel describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketInfo {
@@ -584,6 +602,31 @@ impl Credentials {
     #[must_use]
     pub fn in_group(&self, gid: u32) -> bool {
         self.fsgid() == gid || self.groups.binary_search(&gid).is_ok()
+    }
+
+    /// What they are once a file without set-id bits and capabilities is executed, with no secure bit set
+    /// (`cap_bprm_creds_from_file()`, `security/commoncap.c`). `None` where that hangs on more: who traces the task, its
+    /// user namespace.
+    #[must_use]
+    pub fn after_plain_execve(&self) -> Option<Self> {
+        let ([user, effective_user, ..], [group, effective_group, ..]) = (self.uid, self.gid);
+        if self.foreign_user_namespace || user != effective_user || group != effective_group {
+            return None;
+        }
+        let permitted = if user == 0 { self.bounding | self.inheritable } else { self.ambient };
+        // Root that gains some again may be refused them while it is traced.
+        if permitted & !self.permitted != 0 {
+            return None;
+        }
+        Some(Self { uid: [user; 4], gid: [group; 4], effective: permitted, permitted, ..self.clone() })
+    }
+
+    /// Whether those of a task that just executed such a file show that no secure bit keeps root from having all
+    /// capabilities.
+    #[must_use]
+    pub const fn show_almighty_root(&self) -> bool {
+        let all = self.bounding | self.inheritable;
+        self.uid[1] == 0 && !self.foreign_user_namespace && self.permitted == all && self.ambient != all
     }
 }
 

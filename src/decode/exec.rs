@@ -3,7 +3,7 @@
 use super::access;
 use super::scene::{At, Decode, Kept, Scene};
 use super::standing::Standing;
-use crate::event::{Credentials, Inode, Outcome, Resolved, Target, TaskView, Unless};
+use crate::event::{Credentials, Image, Inode, Outcome, Resolved, Target, TaskView, Unless};
 use crate::fact::{Access, Endpoint, ExecutionFact, Fact, FileFact, Gap, GapKind, NetworkFact, NetworkOperation};
 use crate::path::{AbsPath, to_text};
 
@@ -67,17 +67,18 @@ impl Executed {
     ///
     /// A task that is gone already has no program: the file asked for stands for it.
     pub(super) fn look(view: &dyn TaskView, asked: Option<&Resolved>, standing: &mut Standing) -> Option<Self> {
-        let program = view.exe().ok().or_else(|| asked.map(|spot| spot.path.clone()))?;
-        let before = standing.known();
-        standing.executes();
-        let (before, after) = (before.as_deref(), standing.credentials(view));
-        let after = after.as_deref();
-        let mappings = view.image().unwrap_or_default();
+        let Image { program, mappings } = view.image(asked).ok().or_else(|| asked.map(Image::of_file))?;
         // Nothing but the program and its loader is mapped before the program's first instruction.
         let loader = mappings.iter().find(|mapping| mapping.executable && mapping.path != program);
         let mapped = mappings.iter().find(|mapping| mapping.path == program).and_then(|mapping| mapping.inode);
         let script = asked.filter(|spot| spot.path != program);
         let inode = asked.filter(|_| script.is_none()).and_then(|spot| spot.inode).or(mapped);
+        let privilege = inode.map(|inode| Privilege::of(view, &program, &inode));
+        let before = standing.known();
+        standing.executed(privilege.as_ref().is_some_and(|privilege| !privilege.any()));
+        let privilege = privilege.unwrap_or_default();
+        let (before, after) = (before.as_deref(), standing.credentials(view));
+        let after = after.as_deref();
 
         // Only the file that was asked for is asked about (`apparmor_bprm_creds_for_exec()`); a script's interpreter is
         // mapped and its script read under the rules that hold afterwards.
@@ -92,7 +93,6 @@ impl Executed {
         if let Some(loader) = loader {
             started.push(used(&loader.path, loader.inode, after, Access::READ | Access::MAP_EXEC));
         }
-        let privilege = inode.map(|inode| Privilege::of(view, &program, &inode)).unwrap_or_default();
         executor.push(Fact::Execution(ExecutionFact {
             file: script.map_or(&program, |script| &script.path).clone(),
             program: program.clone(),

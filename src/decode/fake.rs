@@ -7,7 +7,7 @@ use std::io;
 use super::{Decoder, Recorder};
 use crate::abi::{Abi, Syscall};
 use crate::event::{
-    Base, Call, Credentials, Descriptor, Inode, Mapping, OpenFile, Origin, Outcome, Resolved, Searched, Sink,
+    Base, Call, Credentials, Descriptor, Image, Inode, Mapping, OpenFile, Origin, Outcome, Resolved, Searched, Sink,
     SocketInfo, Target, TaskView, Tid,
 };
 use crate::fact::{Access, Check, Fact, FileFact, Gap, GapKind, Operation};
@@ -244,8 +244,8 @@ impl TaskView for FakeView {
         Ok(mappings.iter().filter(|one| one.start < end && start < one.end).cloned().collect())
     }
 
-    fn image(&self) -> io::Result<Vec<Mapping>> {
-        self.mappings(0, u64::MAX)
+    fn image(&self, _asked: Option<&Resolved>) -> io::Result<Image> {
+        Ok(Image { program: self.exe()?, mappings: self.mappings(0, u64::MAX)? })
     }
 
     fn process(&self, pid: i32) -> io::Result<Credentials> {

@@ -16,6 +16,10 @@ pub(super) struct Standing {
     outer: Option<Rc<Credentials>>,
     /// Whether the tracer set `no_new_privs`, and the task has not done so itself.
     lent_no_new_privs: bool,
+    /// Whether the next answer is about a program that was just executed.
+    executed: bool,
+    /// Whether an execution showed that root has all capabilities, and no call may have changed that.
+    almighty_root: bool,
 }
 
 impl Standing {
@@ -25,7 +29,9 @@ impl Standing {
         let known = self.known.clone().filter(|_| !in_new_namespace);
         let left = self.known.clone().filter(|who| in_new_namespace && !who.foreign_user_namespace);
         let outer = left.or_else(|| self.outer.clone());
-        Self { known, foreign: None, ids: self.ids, outer, lent_no_new_privs: self.lent_no_new_privs }
+        let almighty_root = self.almighty_root && !in_new_namespace;
+        let lent_no_new_privs = self.lent_no_new_privs;
+        Self { known, foreign: None, ids: self.ids, outer, lent_no_new_privs, executed: false, almighty_root }
     }
 
     /// The task makes a user namespace and goes there.
@@ -45,6 +51,7 @@ impl Standing {
         if self.known.is_none() {
             let mut who = view.credentials(self.foreign).ok()?;
             who.no_new_privs &= !self.lent_no_new_privs;
+            self.almighty_root |= std::mem::take(&mut self.executed) && who.show_almighty_root();
             self.ids = Some((who.uid[1], who.gid[1]));
             self.known = Some(Rc::new(who));
         }
@@ -63,12 +70,22 @@ impl Standing {
 
     /// Asks anew next time.
     pub(super) fn forget(&mut self) {
-        (self.known, self.foreign) = (None, None);
+        (self.known, self.foreign, self.executed, self.almighty_root) = (None, None, false, false);
     }
 
-    /// The task executes a program: asks anew next time, but for its user namespace, in which it stays.
-    pub(super) fn executes(&mut self) {
-        self.foreign = self.known.take().map(|who| who.foreign_user_namespace);
+    /// The task executed a program, a `plain` file that gives it nothing: where its credentials do not follow, they are
+    /// asked for anew next time, but for its user namespace, in which it stays.
+    pub(super) fn executed(&mut self, plain: bool) {
+        let Some(before) = self.known.take() else {
+            self.executed = plain;
+            return;
+        };
+        let follows = plain && (before.uid[0] != 0 || self.almighty_root);
+        if let Some(after) = before.after_plain_execve().filter(|_| follows) {
+            self.known = Some(if after == *before { before } else { Rc::new(after) });
+        } else {
+            (self.foreign, self.executed) = (Some(before.foreign_user_namespace), plain);
+        }
     }
 
     /// The tracer set `no_new_privs`.
@@ -100,5 +117,69 @@ mod tests {
         assert!(is_set(|_| ()));
         assert!(!is_set(Standing::lend_no_new_privs));
         assert!(is_set(Standing::own_no_new_privs));
+    }
+
+    /// A task with these credentials that knows them, once it has executed a plain file before.
+    fn standing(who: &Credentials) -> (Standing, FakeView) {
+        let (mut standing, view) = (Standing::default(), FakeView::default());
+        *view.who.borrow_mut() = who.clone();
+        standing.executed(true);
+        standing.credentials(&view);
+        (standing, view)
+    }
+
+    /// What it knows without a question after one more execution.
+    fn after(mut standing: Standing, plain: bool) -> Option<Credentials> {
+        standing.executed(plain);
+        standing.known().map(|who| (*who).clone())
+    }
+
+    const ALL: u64 = 0xff;
+
+    fn user() -> Credentials {
+        Credentials { uid: [7, 7, 8, 8], gid: [5, 5, 5, 6], bounding: ALL, ..Credentials::default() }
+    }
+
+    fn root() -> Credentials {
+        Credentials { effective: ALL, permitted: ALL, bounding: ALL, ..Credentials::default() }
+    }
+
+    #[test]
+    fn a_plain_file_leaves_a_user_what_is_ambient() {
+        let lends = Credentials { effective: 7, permitted: 7, inheritable: 3, ambient: 2, ..user() };
+        let expected = Credentials { uid: [7; 4], gid: [5; 4], effective: 2, permitted: 2, ..lends.clone() };
+        assert_eq!(after(standing(&lends).0, true), Some(expected));
+        for (odd, who) in [
+            ("set-user-ID before", Credentials { uid: [7, 8, 8, 8], ..user() }),
+            ("set-group-ID before", Credentials { gid: [5, 6, 6, 6], ..user() }),
+            ("another namespace", Credentials { foreign_user_namespace: true, ..user() }),
+        ] {
+            assert_eq!(after(standing(&who).0, true), None, "{odd}");
+        }
+        assert_eq!(after(standing(&user()).0, false), None, "a file that gives privileges");
+    }
+
+    #[test]
+    fn root_keeps_all_while_no_secure_bit_may_be_set() {
+        assert_eq!(after(standing(&root()).0, true), Some(root()));
+        let (known, _) = standing(&root());
+        assert_eq!(after(known.of_child(false), true), Some(root()));
+        assert_eq!(after(known.of_child(true), true), None, "a new namespace");
+        let bounded = Credentials { effective: 0, bounding: 1, ..root() };
+        for (odd, who) in [
+            ("it was refused some", Credentials { effective: 1, permitted: 1, ..root() }),
+            ("it has them from elsewhere", Credentials { inheritable: ALL, ambient: ALL, ..root() }),
+            ("it has more than it may get", bounded),
+        ] {
+            assert_eq!(after(standing(&who).0, true), None, "{odd}");
+        }
+        // A call may have set a secure bit; what it has then is no proof, what it has behind an execution is.
+        let (mut standing, view) = standing(&root());
+        standing.forget();
+        standing.credentials(&view);
+        assert_eq!(after(standing.clone(), true), None);
+        standing.executed(true);
+        standing.credentials(&view);
+        assert_eq!(after(standing, true), Some(root()));
     }
 }

@@ -21,7 +21,7 @@ use crate::event::{Call, Fate, Interest, Loss, Outcome, Tid};
 
 impl Tracer<'_> {
     pub(super) fn syscall(&mut self, task: &Task, view: View<'_>) {
-        let Ok(SyscallInfo { arch, code, op }) = sys::syscall_info(view.tid) else { return };
+        let Ok(SyscallInfo { arch, code, op, .. }) = sys::syscall_info(view.tid) else { return };
         if !stands_before(arch, &op).is_some_and(|call| executes(&call)) {
             self.memo.paths.changed();
         }

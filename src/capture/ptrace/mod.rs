@@ -5,12 +5,14 @@
 
 pub mod filter;
 
+mod arguments;
 mod calls;
 mod constants;
 mod control;
 mod family;
 mod hot;
 mod images;
+mod inherited;
 mod inject;
 mod listen;
 mod maps;
@@ -22,7 +24,6 @@ mod seat;
 mod signals;
 mod start;
 mod stop;
-mod streams;
 mod sys;
 mod task;
 mod thin;

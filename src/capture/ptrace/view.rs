@@ -12,15 +12,16 @@ use std::sync::OnceLock;
 use nix::sys::socket::{MsgFlags, recv};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, Statx, StatxFlags, makedev, open, readlinkat, statx};
 
-use super::images::Images;
+use super::arguments;
+use super::images::{self, Images};
+use super::inherited::Inherited;
 use super::maps;
 use super::memories::Memories;
 use super::paths::Paths;
-use super::streams::Streams;
 use super::sys;
 use crate::event::{
-    APPEND_ONLY, Base, Credentials, Descriptor, IMMUTABLE, Inode, Mapping, OpenFile, Resolved, SocketInfo, Target,
-    TaskView, Tid,
+    APPEND_ONLY, Base, Credentials, Descriptor, IMMUTABLE, Image, Inode, Mapping, OpenFile, Resolved, SocketInfo,
+    Target, TaskView, Tid,
 };
 use crate::path::AbsPath;
 
@@ -55,8 +56,8 @@ pub struct Memo {
     pub memories: Memories,
     /// Of the programs that they execute.
     pub images: Images,
-    /// Of the learner's own standard streams.
-    pub streams: Streams,
+    /// Of what they have open from the learner.
+    pub inherited: Inherited,
 }
 
 fn errno(errno: i32) -> io::Error {
@@ -139,7 +140,9 @@ impl TaskView for View<'_> {
     }
 
     fn cmdline(&self, limit: usize) -> io::Result<Vec<u8>> {
-        read_at_once(&self.path("cmdline"), limit as u64)
+        let stack = sys::syscall_info(self.tid)?.stack;
+        let text = arguments::at(stack, limit, |address, buffer| self.read(address, buffer));
+        text.map_or_else(|| read_at_once(&self.path("cmdline"), limit as u64), Ok)
     }
 
     fn credentials(&self, foreign_user_namespace: Option<bool>) -> io::Result<Credentials> {
@@ -157,7 +160,13 @@ impl TaskView for View<'_> {
     }
 
     fn open_files(&self) -> io::Result<Vec<OpenFile>> {
-        let directory = open(self.path("fd"), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let path = self.path("fd");
+        // Their number, from Linux 6.2 on.
+        let count = statx(CWD, &path, AtFlags::empty(), StatxFlags::SIZE).map_or(0, |found| found.stx_size);
+        if let Some(files) = self.memo.inherited.all(self.tid, count) {
+            return Ok(files);
+        }
+        let directory = open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let mut space = Vec::with_capacity(PROC_USUAL);
         let mut entries = RawDir::new(&directory, space.spare_capacity_mut());
         let mut found = Vec::new();
@@ -165,8 +174,8 @@ impl TaskView for View<'_> {
             let name = entry?.file_name().to_owned();
             let Some(fd) = name.to_str().ok().and_then(|name| name.parse().ok()) else { continue };
             let look = || open_file(&directory, &name, fd);
-            let stream = self.memo.streams.get(self.tid, fd, look);
-            if let Some(file) = stream.or_else(|| look().ok()) {
+            let inherited = self.memo.inherited.get(self.tid, fd, look);
+            if let Some(file) = inherited.or_else(|| look().ok()) {
                 found.push(file);
             }
         }
@@ -242,9 +251,18 @@ impl TaskView for View<'_> {
         Ok(found)
     }
 
-    fn image(&self) -> io::Result<Vec<Mapping>> {
+    fn image(&self, asked: Option<&Resolved>) -> io::Result<Image> {
+        let link = self.path("exe");
+        let version = images::Version::of(link.as_bytes()).ok().filter(|_| self.memo.paths.is_at_home(self.tid));
+        let is_asked =
+            |asked: &&Resolved| version.zip(asked.inode).is_some_and(|(version, inode)| version.is_of(&inode));
+        let program = asked.filter(is_asked).map_or_else(|| self.exe(), |asked| Ok(asked.path.clone()))?;
         let look = || self.mappings(0, u64::MAX);
-        if self.memo.paths.is_at_home(self.tid) { self.memo.images.get(&self.path("exe"), look) } else { look() }
+        let mappings = match version {
+            Some(version) => self.memo.images.get(&program, version, look),
+            None => look(),
+        };
+        Ok(Image { program, mappings: mappings.unwrap_or_default() })
     }
 
     fn process(&self, pid: i32) -> io::Result<Credentials> {

@@ -25,6 +25,8 @@ pub struct SyscallInfo {
     pub arch: u32,
     /// Where the instruction ends that made it.
     pub code: u64,
+    /// Stack pointer.
+    pub stack: u64,
     /// Entry, exit, or a filter's stop.
     pub op: SyscallOp,
 }
@@ -126,7 +128,7 @@ pub fn syscall_info(tid: Tid) -> io::Result<SyscallInfo> {
     request(libc::PTRACE_GET_SYSCALL_INFO, tid, size, info.as_mut_ptr() as usize)?;
     // SAFETY: every field is an integer, for which zeroes and whatever the kernel wrote are valid; the union's member
     // is chosen by `op` as ptrace(2) says.
-    let (arch, code, op) = unsafe {
+    let (arch, code, stack, op) = unsafe {
         let info = info.assume_init_ref();
         let op = match info.op {
             libc::PTRACE_SYSCALL_INFO_ENTRY => SyscallOp::Entry { number: info.u.entry.nr, args: info.u.entry.args },
@@ -140,9 +142,9 @@ pub fn syscall_info(tid: Tid) -> io::Result<SyscallInfo> {
             },
             _ => SyscallOp::None,
         };
-        (info.arch, info.instruction_pointer, op)
+        (info.arch, info.instruction_pointer, info.stack_pointer, op)
     };
-    Ok(SyscallInfo { arch, code, op })
+    Ok(SyscallInfo { arch, code, stack, op })
 }
 
 /// Blocks every signal of a stopped task that can be blocked; returns the mask that it had.
