@@ -65,6 +65,8 @@ impl BetweenStops {
 struct Directory {
     root: Root,
     path: AbsPath,
+    /// Whether the learner gets there by its path: no other mount hides it, and the task has the learner's root.
+    open: bool,
     since: Instant,
 }
 
@@ -73,9 +75,16 @@ struct Directory {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Root(u64, u64);
 
-/// A name from the learner's root on, and whether a last symbolic link is followed.
+/// A path that a task named, as what a walk finds hangs on it.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Name(Vec<u8>, bool);
+struct Name {
+    /// From the learner's root on.
+    text: Vec<u8>,
+    /// How much of that is the directory where the walk starts, in bytes: nothing above it is searched.
+    start: usize,
+    /// Whether a last symbolic link is followed.
+    follow: bool,
+}
 
 #[derive(Debug)]
 struct Known {
@@ -98,7 +107,7 @@ impl Known {
 impl Default for Paths {
     /// Nothing is known yet but the learner's own root.
     fn default() -> Self {
-        let root = identity("/proc/self/root").ok().map(|(root, _)| root);
+        let root = identity(OsStr::new("/proc/self/root")).ok().map(|(root, _)| root);
         Self { root, names: RefCell::default(), between_stops: RefCell::default() }
     }
 }
@@ -119,10 +128,14 @@ impl Paths {
     /// Follows `path` for `tid`; see [`crate::event::TaskView::resolve`].
     pub fn resolve(&self, tid: Tid, base: Base, path: &[u8], follow: bool) -> io::Result<Resolved> {
         let Some(start) = self.start(tid, base, path) else { return walk::resolve(tid, base, path, follow) };
-        if let Some(found) = start.entry(path, follow) {
+        let name = start.name(path, follow || path.ends_with(b"/"));
+        if let Some(found) = self.just_seen(&name, &start) {
             return Ok(found);
         }
-        let name = Name(start.name(path), follow || path.ends_with(b"/"));
+        if let Some(found) = start.entry(path, follow) {
+            self.remember(name, Some(found.clone()));
+            return Ok(found);
+        }
         if !self.is_at_home(tid) {
             return walk::resolve(tid, base, path, follow);
         }
@@ -145,7 +158,7 @@ impl Paths {
             return true;
         }
         let now = Instant::now();
-        let root = identity(&format!("/proc/{}/root", tid.0)).ok().map(|(root, _)| root);
+        let root = identity(OsStr::new(&format!("/proc/{}/root", tid.0))).ok().map(|(root, _)| root);
         let at_home = root.is_some() && root == self.root;
         if at_home {
             known.at_home.insert(tid, now);
@@ -163,18 +176,34 @@ impl Paths {
             Base::Cwd => format!("/proc/{}/cwd", tid.0),
             Base::Fd(fd) => format!("/proc/{}/fd/{fd}", tid.0),
         };
-        let (root, inode) = identity(&link).ok()?;
-        let mut known = self.between_stops.borrow_mut();
+        let (root, inode) = identity(OsStr::new(&link)).ok()?;
+        let known = self.between_stops.borrow();
         let directory = known.directories.get(&(tid, base));
-        if let Some(Directory { path, .. }) = directory.filter(|one| one.root == root && one.since.elapsed() < FRESH) {
-            return Some(Start::Directory { link, path: path.clone(), inode });
+        if let Some(directory) = directory.filter(|one| one.root == root && one.since.elapsed() < FRESH) {
+            let (path, open) = (directory.path.clone(), directory.open);
+            return Some(Start::Directory { link, path, open, inode });
         }
+        drop(known);
         let since = Instant::now();
         let text = fs::read_link(&link).ok()?.into_os_string().into_vec();
         let removed = text.ends_with(b" (deleted)");
         let path = AbsPath::new(&text).ok().filter(|_| !removed)?;
-        known.directories.insert((tid, base), Directory { root, path: path.clone(), since });
-        Some(Start::Directory { link, path, inode })
+        let same = || identity(OsStr::from_bytes(path.as_bytes())).is_ok_and(|(found, _)| found == root);
+        let open = self.is_at_home(tid) && same();
+        let directory = Directory { root, path: path.clone(), open, since };
+        self.between_stops.borrow_mut().directories.insert((tid, base), directory);
+        Some(Start::Directory { link, path, open, inode })
+    }
+
+    /// The entry of a directory of this `name`, when it was looked at just before.
+    fn just_seen(&self, name: &Name, start: &Start) -> Option<Resolved> {
+        let Start::Directory { open: true, inode, .. } = start else { return None };
+        let names = self.names.borrow();
+        let known =
+            names.get(name).filter(|known| known.holds_still(self.between_stops.borrow().stops, Instant::now()))?;
+        let found = known.found.as_ref();
+        let is_entry = |found: &&Resolved| matches!(found.searched.as_slice(), [only] if only.inode == *inode);
+        found.filter(is_entry).cloned()
     }
 
     /// What is known of `name`, when it still holds at `place`.
@@ -184,7 +213,7 @@ impl Paths {
         let known = names.get(name).filter(|known| now.duration_since(known.since) < FRESH)?;
         if !known.holds_still(stops, now) {
             let holds = match &known.found {
-                Some(found) => present(place, name.1).ok()? == found.inode,
+                Some(found) => present(place, name.follow).ok()? == found.inode,
                 None => present(place.parent()?, true).ok()?.is_none(),
             };
             if !holds {
@@ -215,6 +244,8 @@ enum Start {
         link: String,
         /// What the kernel calls it.
         path: AbsPath,
+        /// Whether the learner gets there by that.
+        open: bool,
         /// Itself.
         inode: Inode,
     },
@@ -223,23 +254,32 @@ enum Start {
 impl Start {
     /// A plain entry of the directory: no link has to be followed, so nothing else matters.
     fn entry(&self, name: &[u8], follow: bool) -> Option<Resolved> {
-        let Self::Directory { path, inode: directory, .. } = self else { return None };
+        let Self::Directory { path, open, inode: directory, .. } = self else { return None };
         if name.contains(&b'/') || matches!(name, b"." | b"..") {
             return None;
         }
-        let entry = present(&self.place(name), false).ok()?;
+        let whole = path.join(name).ok()?;
+        // The shorter way, but by the directory itself to what is not there: it may just have moved.
+        let shorter = || present(Path::new(OsStr::from_bytes(whole.as_bytes())), false).ok().flatten();
+        let entry = match open.then(shorter).flatten() {
+            Some(entry) => Some(entry),
+            None => present(&self.place(name), false).ok()?,
+        };
         let is_link = entry.is_some_and(|entry| entry.kind() == libc::S_IFLNK);
         if !directory.is_dir() || follow && is_link {
             return None;
         }
         let searched = vec![Searched { path: path.clone(), inode: *directory }];
-        Some(Resolved { path: path.join(name).ok()?, inode: entry, searched })
+        Some(Resolved { path: whole, inode: entry, searched })
     }
 
-    fn name(&self, path: &[u8]) -> Vec<u8> {
+    fn name(&self, path: &[u8], follow: bool) -> Name {
         match self {
-            Self::Root => path.to_vec(),
-            Self::Directory { path: start, .. } => [start.as_bytes(), b"/", path].concat(),
+            Self::Root => Name { text: path.to_vec(), start: 0, follow },
+            Self::Directory { path: start, .. } => {
+                let start = start.as_bytes();
+                Name { text: [start, b"/", path].concat(), start: start.len(), follow }
+            }
         }
     }
 
@@ -252,8 +292,8 @@ impl Start {
     }
 }
 
-/// The directory that a link of `/proc` leads to.
-fn identity(link: &str) -> io::Result<(Root, Inode)> {
+/// The directory that a path leads to, through a last link as well.
+fn identity(link: &OsStr) -> io::Result<(Root, Inode)> {
     let found = statx(CWD, link, AtFlags::empty(), StatxFlags::BASIC_STATS | StatxFlags::MNT_ID)?;
     if !StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID) {
         return Err(io::ErrorKind::Unsupported.into());
@@ -310,9 +350,45 @@ mod tests {
                 }
             }
         }
-        let personal = paths.names.borrow().keys().any(|Name(name, _)| name.starts_with(b"/proc/self"));
+        let personal = paths.names.borrow().keys().any(|name| name.text.starts_with(b"/proc/self"));
         assert!(!personal, "what another task would find elsewhere is not kept");
         assert!(!paths.names.borrow().is_empty());
+    }
+
+    #[test]
+    fn what_is_searched_hangs_on_where_a_path_starts() {
+        let holder = tempfile::tempdir().unwrap();
+        let top = holder.path().canonicalize().unwrap();
+        fs::create_dir_all(top.join("d/e")).unwrap();
+        fs::write(top.join("d/e/f"), "").unwrap();
+        let directory = |name: &str| fs::File::open(top.join(name)).unwrap();
+        let (outer, inner) = (directory("d"), directory("d/e"));
+        let paths = Paths::default();
+        let searched = |base, path: &Path| paths.resolve(own(), base, bytes(path), true).unwrap().searched.len();
+        let fd = |file: &fs::File| Base::Fd(std::os::fd::AsRawFd::as_raw_fd(file));
+        let whole = top.join("d/e/f");
+        for _ in 0..2 {
+            assert_eq!(searched(fd(&inner), Path::new("f")), 1);
+            assert_eq!(searched(fd(&outer), Path::new("e/f")), 2);
+            assert_eq!(searched(Base::Cwd, &whole), whole.components().count() - 1);
+        }
+    }
+
+    #[test]
+    fn an_entry_is_looked_for_where_its_directory_is() {
+        let holder = tempfile::tempdir().unwrap();
+        let top = holder.path().canonicalize().unwrap();
+        fs::create_dir(top.join("d")).unwrap();
+        fs::write(top.join("d/f"), "").unwrap();
+        let directory = fs::File::open(top.join("d")).unwrap();
+        let fd = Base::Fd(std::os::fd::AsRawFd::as_raw_fd(&directory));
+        let paths = Paths::default();
+        let is_there = |name: &[u8]| paths.resolve(own(), fd, name, true).unwrap().inode.is_some();
+        assert!(is_there(b"f") && !is_there(b"g"));
+        // Another process moves it, of which no stop tells.
+        fs::rename(top.join("d"), top.join("e")).unwrap();
+        fs::write(top.join("e/g"), "").unwrap();
+        assert!(is_there(b"f") && is_there(b"g"));
     }
 
     #[test]
