@@ -85,13 +85,20 @@ pub(super) fn each_name(
     mut tell: impl FnMut(&[u8], &Range<usize>, &Parts, &mut dyn Iterator<Item = RunId>),
 ) {
     let files = record.subjects.values().flat_map(|subject| &subject.files);
+    // Files stand in the order of their paths: most have their directories in common with the one before.
+    let mut before: &[u8] = b"";
+    let mut known: Vec<(Range<usize>, Parts)> = Vec::new();
     for (path, used) in files.filter(|(_, used)| !used.ok.is_empty()) {
         let path = path.as_bytes();
-        for name in names(path) {
-            let parts = path.get(name.clone()).map(parts).unwrap_or_default();
+        let common = path.iter().zip(before).take_while(|(one, other)| one == other).count();
+        known.retain(|(name, _)| name.end < common);
+        let further = names(path).skip(known.len());
+        known.extend(further.map(|name| (name.clone(), path.get(name).map(parts).unwrap_or_default())));
+        before = path;
+        for (name, parts) in &known {
             // Folders prove nothing of themselves: `de` may be a language.
             if !parts.is_empty() && !parts.iter().any(|part| part.looks == Looks::Fan) {
-                tell(path, &name, &parts, &mut used.seen.runs.iter());
+                tell(path, name, parts, &mut used.seen.runs.iter());
             }
         }
     }
