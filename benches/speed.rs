@@ -23,6 +23,9 @@ enum Way {
     Native,
     /// Under a seccomp filter that allows everything: what no filter can do without.
     Filter,
+    /// Under one that asks a listener about each call by which files are found, which lets it go on and looks at
+    /// nothing: what no unprivileged listener can do without.
+    Listener,
     /// A first run.
     Learn,
     /// A run that knows an earlier one.
@@ -35,9 +38,10 @@ enum Way {
 }
 
 impl Way {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Native,
         Self::Filter,
+        Self::Listener,
         Self::Learn,
         Self::Known,
         Self::Unprivileged,
@@ -50,6 +54,7 @@ impl Way {
         match self {
             Self::Native => "native",
             Self::Filter => "empty filter",
+            Self::Listener => "bare listener",
             Self::Learn => "learn",
             Self::Known => "second run",
             Self::Unprivileged => "unprivileged",
@@ -185,45 +190,12 @@ const WORKLOADS: &[Workload] = &[
     },
 ];
 
-const THREADS: &str = r#"
-#include <pthread.h>
-#include <stdlib.h>
-#include <fcntl.h>
-#include <unistd.h>
-#include <sys/syscall.h>
-static long n;
-static void *work(void *unused) {
-    int word = 0, fd = open("/dev/zero", O_RDONLY);
-    char byte;
-    for (long i = 0; i < n; i++) {
-        syscall(SYS_getpid);
-        syscall(SYS_futex, &word, 1, 1, 0, 0, 0);
-        if (read(fd, &byte, 1) != 1) abort();
-    }
-    return unused;
-}
-int main(int argc, char **argv) {
-    pthread_t threads[8];
-    n = atol(argv[argc - 1]);
-    for (int i = 0; i < 8; i++) pthread_create(&threads[i], 0, work, 0);
-    for (int i = 0; i < 8; i++) pthread_join(threads[i], 0);
-}
-"#;
-
-const FILTER: &str = r"
-#include <unistd.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-int main(int argc, char **argv) {
-    struct sock_filter code[] = {{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}};
-    struct sock_fprog program = {1, code};
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program)) return 125;
-    execvp(argv[1], argv + 1);
-    return 127;
-}
-";
+/// Programs in C that the workloads and ways consist of.
+const SOURCES: [(&str, &str); 3] = [
+    ("threads", include_str!("threads.c")),
+    ("filter", include_str!("filter.c")),
+    ("listener", include_str!("listener.c")),
+];
 
 /// One bench run: where its files are and how the learner is called.
 struct Bench {
@@ -237,13 +209,11 @@ impl Bench {
         std::fs::create_dir_all(&directory)?;
         let bench = Self { directory, learn: env!("CARGO_BIN_EXE_learn") };
         // Anybody may run what lies there, so that an unprivileged learner can.
-        bench.write("threads.c", THREADS)?;
-        bench.write("filter.c", FILTER)?;
         Self::shell(&format!("chmod 777 {0}; cp {1} {0}/learn; chmod 755 {0}/learn", bench.path(), bench.learn))?;
-        Self::shell(&format!(
-            "cd {}; gcc -O2 -pthread threads.c -o threads; gcc -O2 filter.c -o filter",
-            bench.path()
-        ))?;
+        for (name, text) in SOURCES {
+            bench.write(&format!("{name}.c"), text)?;
+            Self::shell(&format!("cd {}; gcc -O2 -pthread {name}.c -o {name}", bench.path()))?;
+        }
         let mut long = String::new();
         for line in 0..5000 / 5 {
             writeln!(
@@ -297,6 +267,7 @@ impl Bench {
         match way {
             Way::Native | Way::Bpf => plain,
             Way::Filter => format!("{directory}/filter {plain}"),
+            Way::Listener => format!("{directory}/listener {plain}"),
             Way::Learn => format!("{learn}/first --fresh -- {plain}"),
             Way::Known => format!("{learn}/known -- {plain}"),
             Way::Unprivileged => {
