@@ -133,7 +133,9 @@ impl Paths {
             return Ok(found);
         }
         if let Some(found) = start.entry(path, follow) {
-            self.remember(name, Some(found.clone()));
+            if let Start::Directory { open: true, .. } = start {
+                self.remember(name, Some(found.clone()));
+            }
             return Ok(found);
         }
         if !self.is_at_home(tid) {
