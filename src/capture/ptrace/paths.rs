@@ -322,6 +322,10 @@ mod tests {
         Tid(nix::unistd::gettid().as_raw())
     }
 
+    fn at(directory: &fs::File) -> Base {
+        Base::Fd(std::os::fd::AsRawFd::as_raw_fd(directory))
+    }
+
     fn bytes(path: &Path) -> &[u8] {
         path.as_os_str().as_bytes()
     }
@@ -335,7 +339,7 @@ mod tests {
         symlink("d", top.join("l")).unwrap();
         symlink("f", top.join("d/g")).unwrap();
         let directory = fs::File::open(top.join("d")).unwrap();
-        let fd = Base::Fd(std::os::fd::AsRawFd::as_raw_fd(&directory));
+        let fd = at(&directory);
         let paths = Paths::default();
         let absolute = ["l/g", "l/f", "d/missing", "l", "l/", "d/../l/g"].map(|path| (Base::Cwd, top.join(path)));
         let relative = ["f", "g", "missing", ".", "..", "../l/g"].map(|path| (fd, PathBuf::from(path)));
@@ -367,11 +371,10 @@ mod tests {
         let (outer, inner) = (directory("d"), directory("d/e"));
         let paths = Paths::default();
         let searched = |base, path: &Path| paths.resolve(own(), base, bytes(path), true).unwrap().searched.len();
-        let fd = |file: &fs::File| Base::Fd(std::os::fd::AsRawFd::as_raw_fd(file));
         let whole = top.join("d/e/f");
         for _ in 0..2 {
-            assert_eq!(searched(fd(&inner), Path::new("f")), 1);
-            assert_eq!(searched(fd(&outer), Path::new("e/f")), 2);
+            assert_eq!(searched(at(&inner), Path::new("f")), 1);
+            assert_eq!(searched(at(&outer), Path::new("e/f")), 2);
             assert_eq!(searched(Base::Cwd, &whole), whole.components().count() - 1);
         }
     }
@@ -383,7 +386,7 @@ mod tests {
         fs::create_dir(top.join("d")).unwrap();
         fs::write(top.join("d/f"), "").unwrap();
         let directory = fs::File::open(top.join("d")).unwrap();
-        let fd = Base::Fd(std::os::fd::AsRawFd::as_raw_fd(&directory));
+        let fd = at(&directory);
         let paths = Paths::default();
         let is_there = |name: &[u8]| paths.resolve(own(), fd, name, true).unwrap().inode.is_some();
         assert!(is_there(b"f") && !is_there(b"g"));
@@ -448,7 +451,7 @@ mod tests {
         let paths = Paths::default();
         let open = |name: &str| fs::File::open(top.join(name)).unwrap();
         let find = |directory: &fs::File| {
-            let fd = Base::Fd(std::os::fd::AsRawFd::as_raw_fd(directory));
+            let fd = at(directory);
             paths.resolve(own(), fd, b"file", true).unwrap().path.to_string()
         };
         for name in ["one", "two"] {
