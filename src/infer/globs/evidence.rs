@@ -180,17 +180,10 @@ impl<'r> Generaliser<'r> {
             temporary && text.len() == 8 && text.iter().all(|byte| is_python(*byte))
         };
         let git = || {
-            let given = |name: &[u8]| self.access(&[place, name].concat()).contains(Access::RENAME_TO);
             let random = text.len() == 7 && text.starts_with(b"t") && text.iter().all(u8::is_ascii_alphanumeric);
-            random && given(b"config") && given(b"HEAD")
+            random && self.is_given(place, b"config") && self.is_given(place, b"HEAD")
         };
-        let plain = if python() {
-            0
-        } else if git() {
-            1
-        } else {
-            return None;
-        };
+        let plain = python().then_some(0).or_else(|| git().then_some(1))?;
         is_passing(self.access(prefix)).then_some(name.start + plain..name.end)
     }
 
@@ -227,7 +220,12 @@ impl<'r> Generaliser<'r> {
         let place = path.get(..name.start).unwrap_or_default();
         let before = path.get(name.start..(name.start + part.at.start).saturating_sub(1)).unwrap_or_default();
         let names = [Some(before), before.strip_prefix(b".")];
-        names.into_iter().flatten().any(|name| self.access(&[place, name].concat()).contains(Access::RENAME_TO))
+        names.into_iter().flatten().any(|name| self.is_given(place, name))
+    }
+
+    /// Whether a file is renamed to `name` in the directory `place`, whose path ends in a slash.
+    fn is_given(&self, place: &[u8], name: &[u8]) -> bool {
+        self.access(&[place, name].concat()).contains(Access::RENAME_TO)
     }
 }
 
