@@ -5,9 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::ffi::OsStr;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::time::Instant;
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
@@ -29,7 +27,7 @@ impl Version {
     /// # Errors
     /// As `statx(2)`.
     pub fn of(path: &[u8]) -> io::Result<Self> {
-        let found = statx(CWD, OsStr::from_bytes(path), AtFlags::empty(), StatxFlags::INO | StatxFlags::CTIME)?;
+        let found = statx(CWD, path, AtFlags::empty(), StatxFlags::INO | StatxFlags::CTIME)?;
         let changed = found.stx_ctime;
         Ok(Self(found.stx_dev_major, found.stx_dev_minor, found.stx_ino, changed.tv_sec, changed.tv_nsec))
     }
@@ -92,6 +90,7 @@ impl Images {
 mod tests {
     use super::*;
     use std::fs;
+    use std::os::unix::ffi::OsStrExt;
     use std::path::Path;
 
     #[test]

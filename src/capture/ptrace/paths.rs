@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use rustix::path::Arg;
 
 use super::view::{inode, statx_inode};
 use super::walk;
@@ -107,7 +108,7 @@ impl Known {
 impl Default for Paths {
     /// Nothing is known yet but the learner's own root.
     fn default() -> Self {
-        let root = identity(OsStr::new("/proc/self/root")).ok().map(|(root, _)| root);
+        let root = identity("/proc/self/root").ok().map(|(root, _)| root);
         Self { root, names: RefCell::default(), between_stops: RefCell::default() }
     }
 }
@@ -133,7 +134,7 @@ impl Paths {
             return Ok(found);
         }
         if let Some(found) = start.entry(path, follow) {
-            if let Start::Directory { open: true, .. } = start {
+            if matches!(start, Start::Directory { open: true, .. }) && found.inode.is_some() {
                 self.remember(name, Some(found.clone()));
             }
             return Ok(found);
@@ -160,7 +161,7 @@ impl Paths {
             return true;
         }
         let now = Instant::now();
-        let root = identity(OsStr::new(&format!("/proc/{}/root", tid.0))).ok().map(|(root, _)| root);
+        let root = identity(format!("/proc/{}/root", tid.0)).ok().map(|(root, _)| root);
         let at_home = root.is_some() && root == self.root;
         if at_home {
             known.at_home.insert(tid, now);
@@ -178,7 +179,7 @@ impl Paths {
             Base::Cwd => format!("/proc/{}/cwd", tid.0),
             Base::Fd(fd) => format!("/proc/{}/fd/{fd}", tid.0),
         };
-        let (root, inode) = identity(OsStr::new(&link)).ok()?;
+        let (root, inode) = identity(link.as_str()).ok()?;
         let known = self.between_stops.borrow();
         let directory = known.directories.get(&(tid, base));
         if let Some(directory) = directory.filter(|one| one.root == root && one.since.elapsed() < FRESH) {
@@ -190,7 +191,7 @@ impl Paths {
         let text = fs::read_link(&link).ok()?.into_os_string().into_vec();
         let removed = text.ends_with(b" (deleted)");
         let path = AbsPath::new(&text).ok().filter(|_| !removed)?;
-        let same = || identity(OsStr::from_bytes(path.as_bytes())).is_ok_and(|(found, _)| found == root);
+        let same = || identity(path.as_bytes()).is_ok_and(|(found, _)| found == root);
         let open = self.is_at_home(tid) && same();
         let directory = Directory { root, path: path.clone(), open, since };
         self.between_stops.borrow_mut().directories.insert((tid, base), directory);
@@ -201,9 +202,8 @@ impl Paths {
     fn just_seen(&self, name: &Name, start: &Start) -> Option<Resolved> {
         let Start::Directory { open: true, inode, .. } = start else { return None };
         let names = self.names.borrow();
-        let known =
-            names.get(name).filter(|known| known.holds_still(self.between_stops.borrow().stops, Instant::now()))?;
-        let found = known.found.as_ref();
+        let (now, stops) = (Instant::now(), self.between_stops.borrow().stops);
+        let found = names.get(name).filter(|known| known.holds_still(stops, now))?.found.as_ref();
         let is_entry = |found: &&Resolved| matches!(found.searched.as_slice(), [only] if only.inode == *inode);
         found.filter(is_entry).cloned()
     }
@@ -295,8 +295,8 @@ impl Start {
 }
 
 /// The directory that a path leads to, through a last link as well.
-fn identity(link: &OsStr) -> io::Result<(Root, Inode)> {
-    let found = statx(CWD, link, AtFlags::empty(), StatxFlags::BASIC_STATS | StatxFlags::MNT_ID)?;
+fn identity(path: impl Arg) -> io::Result<(Root, Inode)> {
+    let found = statx(CWD, path, AtFlags::empty(), StatxFlags::BASIC_STATS | StatxFlags::MNT_ID)?;
     if !StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID) {
         return Err(io::ErrorKind::Unsupported.into());
     }
@@ -330,15 +330,21 @@ mod tests {
         path.as_os_str().as_bytes()
     }
 
-    #[test]
-    fn what_is_known_is_what_a_walk_finds() {
+    /// A folder with the file `d/f`, and its `d`; it is there as long as its holder.
+    fn folder() -> (tempfile::TempDir, PathBuf, fs::File) {
         let holder = tempfile::tempdir().unwrap();
         let top = holder.path().canonicalize().unwrap();
         fs::create_dir(top.join("d")).unwrap();
         fs::write(top.join("d/f"), "").unwrap();
+        let directory = fs::File::open(top.join("d")).unwrap();
+        (holder, top, directory)
+    }
+
+    #[test]
+    fn what_is_known_is_what_a_walk_finds() {
+        let (_holder, top, directory) = folder();
         symlink("d", top.join("l")).unwrap();
         symlink("f", top.join("d/g")).unwrap();
-        let directory = fs::File::open(top.join("d")).unwrap();
         let fd = at(&directory);
         let paths = Paths::default();
         let absolute = ["l/g", "l/f", "d/missing", "l", "l/", "d/../l/g"].map(|path| (Base::Cwd, top.join(path)));
@@ -381,11 +387,7 @@ mod tests {
 
     #[test]
     fn an_entry_is_looked_for_where_its_directory_is() {
-        let holder = tempfile::tempdir().unwrap();
-        let top = holder.path().canonicalize().unwrap();
-        fs::create_dir(top.join("d")).unwrap();
-        fs::write(top.join("d/f"), "").unwrap();
-        let directory = fs::File::open(top.join("d")).unwrap();
+        let (_holder, top, directory) = folder();
         let fd = at(&directory);
         let paths = Paths::default();
         let is_there = |name: &[u8]| paths.resolve(own(), fd, name, true).unwrap().inode.is_some();
