@@ -18,7 +18,6 @@ impl Tracer<'_> {
             && !self.tasks.has_process(task.process)
         {
             self.heat.end(task.process, task.parent);
-            self.memo.memories.forget(task.process);
         }
         self.memo.paths.gone(tid);
         self.sink.gone(tid, how);
@@ -102,7 +101,6 @@ impl Tracer<'_> {
         if tid == self.root {
             self.executed.get_or_insert_with(Instant::now);
         }
-        self.memo.memories.forget(view.process);
         self.sink.exec(tid, former, &view);
         // The call cannot fail any more: a task with a filter needs not stop at its end.
         if self.tasks.get(tid).is_some_and(|task| task.thinned.filtered()) {

@@ -16,7 +16,7 @@ mod inherited;
 mod inject;
 mod listen;
 mod maps;
-mod memories;
+mod memory;
 mod pace;
 mod paths;
 mod registers;

@@ -16,7 +16,7 @@ use super::arguments;
 use super::images::{self, Images};
 use super::inherited::Inherited;
 use super::maps;
-use super::memories::Memories;
+use super::memory;
 use super::paths::Paths;
 use super::sys;
 use crate::event::{
@@ -52,8 +52,6 @@ pub struct View<'a> {
 pub struct Memo {
     /// Of the paths that tasks use.
     pub paths: Paths,
-    /// Of their memories.
-    pub memories: Memories,
     /// Of the programs that they execute.
     pub images: Images,
     /// Of what they have open from the learner.
@@ -127,7 +125,7 @@ impl View<'_> {
 
 impl TaskView for View<'_> {
     fn read(&self, address: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.memo.memories.read(self.process, self.tid, address, buffer)
+        memory::read(self.tid, address, buffer)
     }
 
     fn exe(&self) -> io::Result<AbsPath> {
