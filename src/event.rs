@@ -535,14 +535,13 @@ pub struct Image {
     pub program: AbsPath,
     /// The file mappings: the program and its loader.
     pub mappings: Vec<Mapping>,
+    /// The program's capabilities: its `security.capability` (`capabilities(7)`), empty when it has none.
+    pub capabilities: Vec<u8>,
 }
 
 impl Image {
-    /// That of which only the file that the execve named is known.
-    #[must_use]
-    pub fn of_file(asked: &Resolved) -> Self {
-        Self { program: asked.path.clone(), mappings: Vec::new() }
-    }
+    /// The extended attribute that holds a file's capabilities.
+    pub const CAPABILITIES: &'static str = "security.capability";
 }
 
 /// A socket as the kernel describes it.

@@ -10,9 +10,6 @@ use crate::path::{AbsPath, to_text};
 /// The longest command line that is kept, in bytes.
 const COMMAND_MAX: usize = 4096;
 
-/// The extended attribute that holds a file's capabilities (`capabilities(7)`).
-const CAPABILITIES: &str = "security.capability";
-
 /// `execve(2)`, `execveat(2)`. A successful one is told by [`Executed`] at the moment the new program stands there.
 pub(super) struct Exec {
     /// The file.
@@ -67,13 +64,18 @@ impl Executed {
     ///
     /// A task that is gone already has no program: the file asked for stands for it.
     pub(super) fn look(view: &dyn TaskView, asked: Option<&Resolved>, standing: &mut Standing) -> Option<Self> {
-        let Image { program, mappings } = view.image(asked).ok().or_else(|| asked.map(Image::of_file))?;
+        let of_file = |asked: &Resolved| Image {
+            program: asked.path.clone(),
+            mappings: Vec::new(),
+            capabilities: view.attribute(&asked.path, Image::CAPABILITIES).unwrap_or_default(),
+        };
+        let Image { program, mappings, capabilities } = view.image(asked).ok().or_else(|| asked.map(of_file))?;
         // Nothing but the program and its loader is mapped before the program's first instruction.
         let loader = mappings.iter().find(|mapping| mapping.executable && mapping.path != program);
         let mapped = mappings.iter().find(|mapping| mapping.path == program).and_then(|mapping| mapping.inode);
         let script = asked.filter(|spot| spot.path != program);
         let inode = asked.filter(|_| script.is_none()).and_then(|spot| spot.inode).or(mapped);
-        let privilege = inode.map(|inode| Privilege::of(view, &program, &inode));
+        let privilege = inode.map(|inode| Privilege::of(&inode, &capabilities));
         let before = standing.known();
         standing.executed(privilege.as_ref().is_some_and(|privilege| !privilege.any()));
         let privilege = privilege.unwrap_or_default();
@@ -170,12 +172,13 @@ struct Privilege {
 }
 
 impl Privilege {
-    fn of(view: &dyn TaskView, path: &AbsPath, inode: &Inode) -> Self {
+    /// Of a file with this `security.capability`.
+    fn of(inode: &Inode, capabilities: &[u8]) -> Self {
         let set_group_id = libc::S_ISGID | libc::S_IXGRP;
         Self {
             user: (inode.mode & libc::S_ISUID != 0).then_some(inode.uid),
             group: (inode.mode & set_group_id == set_group_id).then_some(inode.gid),
-            capabilities: view.attribute(path, CAPABILITIES).map_or(0, |data| permitted(&data)),
+            capabilities: permitted(capabilities),
         }
     }
 
@@ -408,7 +411,7 @@ mod tests {
                 bench.becomes(|who| who.bounding = u64::MAX);
                 bench.view.file("/srv/su", libc::S_IFREG | mode, owner);
                 if !data.is_empty() {
-                    let key = (path("/srv/su"), CAPABILITIES.to_owned());
+                    let key = (path("/srv/su"), Image::CAPABILITIES.to_owned());
                     bench.view.attributes.borrow_mut().insert(key, data.to_vec());
                 }
                 if gained {

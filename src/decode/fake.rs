@@ -245,7 +245,9 @@ impl TaskView for FakeView {
     }
 
     fn image(&self, _asked: Option<&Resolved>) -> io::Result<Image> {
-        Ok(Image { program: self.exe()?, mappings: self.mappings(0, u64::MAX)? })
+        let program = self.exe()?;
+        let capabilities = self.attribute(&program, Image::CAPABILITIES).unwrap_or_default();
+        Ok(Image { program, mappings: self.mappings(0, u64::MAX)?, capabilities })
     }
 
     fn process(&self, pid: i32) -> io::Result<Credentials> {

@@ -8,6 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::SystemTime;
 
 use nix::sys::socket::{MsgFlags, recv};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, Statx, StatxFlags, makedev, open, readlinkat, statx};
@@ -255,12 +256,17 @@ impl TaskView for View<'_> {
         let is_asked =
             |asked: &&Resolved| version.zip(asked.inode).is_some_and(|(version, inode)| version.is_of(&inode));
         let program = asked.filter(is_asked).map_or_else(|| self.exe(), |asked| Ok(asked.path.clone()))?;
-        let look = || self.mappings(0, u64::MAX);
-        let mappings = match version {
-            Some(version) => self.memo.images.get(&program, version, look),
+        let loaded = |mappings| Image {
+            program: program.clone(),
+            mappings,
+            capabilities: self.attribute(&program, Image::CAPABILITIES).unwrap_or_default(),
+        };
+        let look = || self.mappings(0, u64::MAX).map(loaded);
+        let image = match version {
+            Some(version) => self.memo.images.get(&program, version, SystemTime::now(), look),
             None => look(),
         };
-        Ok(Image { program, mappings: mappings.unwrap_or_default() })
+        Ok(image.unwrap_or_else(|_| loaded(Vec::new())))
     }
 
     fn process(&self, pid: i32) -> io::Result<Credentials> {
