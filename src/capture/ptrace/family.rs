@@ -88,13 +88,14 @@ impl Tracer<'_> {
     /// every other thread is gone.
     pub(super) fn exec(&mut self, view: View<'_>) {
         let tid = view.tid;
-        let former = sys::event_message(tid).unwrap_or(tid);
+        let siblings = self.tasks.siblings(view.process, tid);
+        let former = if siblings.is_empty() { tid } else { sys::event_message(tid).unwrap_or(tid) };
         if former != tid
             && let Some(task) = self.tasks.remove(former)
         {
             self.tasks.insert(tid, task);
         }
-        for sibling in self.tasks.siblings(view.process, tid) {
+        for sibling in siblings.into_iter().filter(|&sibling| sibling != former) {
             self.tasks.remove(sibling);
             self.sink.gone(sibling, Ended::Vanished);
         }
