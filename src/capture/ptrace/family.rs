@@ -27,15 +27,15 @@ impl Tracer<'_> {
         self.adopt_orphans();
     }
 
-    /// Takes in a new task of `parent`.
-    pub(super) fn adopt(&mut self, parent: Tid, child: Tid, birth: Birth) {
+    /// Takes in a new task of `parent`; whether it has not run yet.
+    pub(super) fn adopt(&mut self, parent: Tid, child: Tid, birth: Birth) -> bool {
         if self.tasks.get(child).is_some() {
-            return;
+            return false;
         }
         let stands = self.tasks.unpark(child);
-        let Some(&Task { process, borrowed, thinned, asking, .. }) = self.tasks.get(parent) else { return };
+        let Some(&Task { process, borrowed, thinned, asking, .. }) = self.tasks.get(parent) else { return false };
         if kill(Pid::from_raw(child.0), None).is_err() {
-            return; // It was killed, and its end was reported before its birth.
+            return false; // It was killed, and its end was reported before its birth.
         }
         let thread = birth == Birth::Clone && sys::is_thread_of(child, process);
         let task = if thread {
@@ -56,6 +56,7 @@ impl Tracer<'_> {
         if stands {
             self.begin_or_continue(child);
         }
+        true
     }
 
     /// Newcomers whose parent died before it could tell of them: whose they are, `/proc` says.
@@ -70,7 +71,7 @@ impl Tracer<'_> {
             let family = process.or_else(|| id("PPid:")).filter(|&parent| self.tasks.get(parent).is_some());
             let parent = family.or_else(|| self.tasks.ids().into_iter().min());
             match parent {
-                Some(parent) => self.adopt(parent, child, Birth::Clone),
+                Some(parent) => drop(self.adopt(parent, child, Birth::Clone)),
                 None => self.adopt_alone(child),
             }
         }

@@ -237,8 +237,12 @@ impl<'a> Tracer<'a> {
             Stop::Killed(signal) => self.ended(tid, Ended::Killed(signal)),
             Stop::Syscall | Stop::Seccomp => self.syscall(&task, view),
             Stop::Birth(birth) => {
-                if let Ok(child) = sys::event_message(tid) {
-                    self.adopt(tid, child, birth);
+                if let Ok(child) = sys::event_message(tid)
+                    && self.adopt(tid, child, birth)
+                    && task.thinned.filtered()
+                    && !self.confined
+                {
+                    self.memo.paths.born(tid, child);
                 }
                 self.confirm(tid);
                 self.go(tid, 0);

@@ -119,6 +119,17 @@ impl Paths {
         self.between_stops.borrow_mut().forget();
     }
 
+    /// `parent` made the task `child`, which begins in the same root; in a mount namespace of its own, that is a copy until
+    /// a call changes it, which stops.
+    pub fn born(&self, parent: Tid, child: Tid) {
+        if self.is_at_home(parent) {
+            let mut known = self.between_stops.borrow_mut();
+            if let Some(&since) = known.at_home.get(&parent) {
+                known.at_home.insert(child, since);
+            }
+        }
+    }
+
     /// A task ended: another one may get its id.
     pub fn gone(&self, tid: Tid) {
         let mut known = self.between_stops.borrow_mut();
@@ -396,6 +407,19 @@ mod tests {
         fs::rename(top.join("d"), top.join("e")).unwrap();
         fs::write(top.join("e/g"), "").unwrap();
         assert!(is_there(b"f") && is_there(b"g"));
+    }
+
+    #[test]
+    fn a_new_task_has_the_root_of_its_parent() {
+        let paths = Paths::default();
+        // Of no task that there is, nothing can be asked.
+        let child = Tid(i32::MAX);
+        paths.born(Tid(i32::MAX - 1), child);
+        assert!(!paths.is_at_home(child));
+        paths.born(own(), child);
+        assert!(paths.is_at_home(child));
+        paths.changed();
+        assert!(!paths.is_at_home(child), "a call may have given it another root");
     }
 
     #[test]
