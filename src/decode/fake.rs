@@ -437,3 +437,8 @@ pub(super) fn operations(facts: &[Fact]) -> Vec<Operation> {
 pub(super) fn owned(name: &str, access: Access) -> Fact {
     Fact::File(FileFact { path: path(name), access, owner: true, directory: false })
 }
+
+/// That the permissions of a file refuse `wanted`, `rwx` bits.
+pub(super) fn access_denied(name: &str, wanted: u8, mode: u32, owner: (u32, u32)) -> Operation {
+    Operation::FileAccess { path: path(name), wanted, mode, owner }
+}

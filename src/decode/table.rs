@@ -5,11 +5,12 @@ use std::sync::LazyLock;
 
 use super::device::{always, when};
 use super::ident::{Form, Kind, SetIds};
-use super::path::{Flags, stat};
+use super::open::Flags;
+use super::path::stat;
 use super::scene::{At, Decode, Values};
 use super::{
-    bpf, device, exec, ident, inspect, ipc, memory, message, metadata, mount, multiplex, name, net, option, path,
-    process, queue, schedule,
+    bpf, device, exec, ident, inspect, ipc, lock, memory, message, metadata, mount, multiplex, name, net, open, option,
+    path, process, queue, schedule,
 };
 use crate::abi::Abi;
 use crate::event::{Nameless, Unless};
@@ -48,7 +49,7 @@ static DECODERS: &[(&str, &dyn Decode)] = &[
     ("clone", &process::Unshare { signal: true }),
     ("clone3", &process::Clone3),
     ("connect", &net::Connect),
-    ("creat", &path::Open { dirfd: None, path: 0, flags: Flags::Fixed(CREAT) }),
+    ("creat", &open::Open { dirfd: None, path: 0, flags: Flags::Fixed(CREAT) }),
     ("delete_module", &always(Capability::SysModule, "remove a kernel module")),
     ("execve", &exec::Exec { at: At::cwd(0) }),
     ("execveat", &exec::Exec { at: At::dir(0, 1).flags(4) }),
@@ -62,14 +63,14 @@ static DECODERS: &[(&str, &dyn Decode)] = &[
     ("fchown", &metadata::Chown { at: At::open(0), owner: 1 }),
     ("fchown32", &metadata::Chown { at: At::open(0), owner: 1 }),
     ("fchownat", &metadata::Chown { at: At::dir(0, 1).flags(4), owner: 2 }),
-    ("fcntl", &path::Fcntl),
-    ("fcntl64", &path::Fcntl),
+    ("fcntl", &lock::Fcntl),
+    ("fcntl64", &lock::Fcntl),
     ("fgetxattr", &metadata::Attribute { at: At::open(0), name: Some(1), change: false }),
     ("file_getattr", &stat(At::dir(0, 1).flags(4))),
     ("file_setattr", &metadata::Attribute { at: At::dir(0, 1).flags(4), name: None, change: true }),
     ("finit_module", &device::LoadModule),
     ("flistxattr", &metadata::Attribute { at: At::open(0), name: None, change: false }),
-    ("flock", &path::Lock),
+    ("flock", &lock::Lock),
     ("fremovexattr", &metadata::Attribute { at: At::open(0), name: Some(1), change: true }),
     ("fsconfig", &always(Capability::SysAdmin, "configure a file system to mount")),
     ("fsetxattr", &metadata::Attribute { at: At::open(0), name: Some(1), change: true }),
@@ -137,12 +138,12 @@ static DECODERS: &[(&str, &dyn Decode)] = &[
     ("nice", &schedule::Nice),
     ("oldlstat", &stat(At::cwd(0).nofollow())),
     ("oldstat", &stat(At::cwd(0))),
-    ("open", &path::Open { dirfd: None, path: 0, flags: Flags::Argument(1) }),
-    ("open_by_handle_at", &path::OpenByHandle),
+    ("open", &open::Open { dirfd: None, path: 0, flags: Flags::Argument(1) }),
+    ("open_by_handle_at", &open::OpenByHandle),
     ("open_tree", &mount::OpenTree),
     ("open_tree_attr", &mount::OpenTree),
-    ("openat", &path::Open { dirfd: Some(0), path: 1, flags: Flags::Argument(2) }),
-    ("openat2", &path::Open { dirfd: Some(0), path: 1, flags: Flags::How(2) }),
+    ("openat", &open::Open { dirfd: Some(0), path: 1, flags: Flags::Argument(2) }),
+    ("openat2", &open::Open { dirfd: Some(0), path: 1, flags: Flags::How(2) }),
     ("perf_event_open", &when(Capability::Perfmon, "watch performance events", device::watches_kernel)),
     ("pidfd_getfd", &inspect::Inspect { process: 0, descriptor: true, read_only: false }),
     ("pidfd_send_signal", &process::SignalDescriptor),
