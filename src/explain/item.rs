@@ -185,7 +185,7 @@ pub(super) fn limit(name: &str) -> Option<Topic> {
 
 /// A kind of gap.
 pub(super) fn gap(name: &str) -> Option<GapKind> {
-    GapKind::ALL.into_iter().find(|kind| kind.name() == name)
+    GapKind::ALL.iter().copied().find(|kind| kind.name() == name)
 }
 
 /// A number may be a port, an id or a call.
