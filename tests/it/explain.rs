@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use insta::assert_snapshot;
 use learn::explain::{Answer, Book, Explanation, Output};
-use learn::fact::{Access, Fact, FileFact};
+use learn::fact::{Access, Fact, FileFact, Gap, GapKind};
 use learn::infer::{Globs, Needs, Options, infer};
 use learn::path::AbsPath;
 use learn::policy::seccomp::{Refusal, Target};
@@ -331,6 +331,21 @@ fn a_pattern_tells_the_paths_that_it_stands_for() {
     // A path that is one of them leads to the pattern.
     let text = learn::explain::show::text(&book.explain("/proc/102/stat"));
     assert!(text.contains("owner @{PROC}/@{pid}/stat r,") && !text.contains("stands for"), "{text}");
+}
+
+#[test]
+fn every_kind_of_gap_can_be_asked_for() {
+    let mut record = Record::default();
+    for &kind in GapKind::ALL {
+        record.gap(Gap { kind, detail: "it was not seen".to_owned() });
+    }
+    let needs = infer(&record, &Options::default());
+    let outputs = outputs(&needs, &policy::Options::default());
+    let book = Book::new(&record, &needs, &outputs);
+    for kind in GapKind::ALL {
+        let answer = book.explain(kind.name());
+        assert!(matches!(answer, Answer::Explained { .. }), "{}: {answer:?}", kind.name());
+    }
 }
 
 /// The short form of it is in every profile, when that is asked for (issue 7).
