@@ -71,7 +71,9 @@ impl Tracer<'_> {
             let family = process.or_else(|| id("PPid:")).filter(|&parent| self.tasks.get(parent).is_some());
             let parent = family.or_else(|| self.tasks.ids().into_iter().min());
             match parent {
-                Some(parent) => drop(self.adopt(parent, child, Birth::Clone)),
+                Some(parent) => {
+                    self.adopt(parent, child, Birth::Clone);
+                }
                 None => self.adopt_alone(child),
             }
         }

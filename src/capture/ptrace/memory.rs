@@ -35,6 +35,7 @@ pub fn read(tid: Tid, address: u64, buffer: &mut [u8]) -> io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::ptrace::maps;
 
     #[test]
     fn memory_is_read_up_to_where_it_ends() {
@@ -50,16 +51,10 @@ mod tests {
         for address in [16, u64::MAX - 2] {
             assert_eq!(read(address, 4).unwrap_err().raw_os_error(), Some(libc::EFAULT), "{address}");
         }
-        // The end of a file's mapping with nothing behind it.
-        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-        let number = |text: &str| u64::from_str_radix(text, 16).unwrap();
-        let lines = maps.lines().map(|line| {
-            let (start, rest) = line.split_once('-').unwrap();
-            let (end, rest) = rest.split_once(' ').unwrap();
-            (number(start), number(end), rest.starts_with('r') && rest.contains('/'))
-        });
-        let lines = lines.collect::<Vec<_>>();
-        let end = lines.windows(2).find(|pair| pair[0].2 && pair[0].1 != pair[1].0).map(|pair| pair[0].1).unwrap();
+        // The end of a mapping with nothing behind it.
+        let maps = std::fs::read("/proc/self/maps").unwrap();
+        let is_last = |end: &u64| read(end - 8, 8).is_ok() && read(*end, 1).is_err();
+        let end = maps::lines(&maps).map(|line| line.end).find(is_last).unwrap();
         assert_eq!(read(end - 8, 4096).unwrap().len(), 8);
     }
 }

@@ -122,11 +122,8 @@ impl Paths {
     /// `parent` made the task `child`, which begins in the same root; in a mount namespace of its own, that is a copy until
     /// a call changes it, which stops.
     pub fn born(&self, parent: Tid, child: Tid) {
-        if self.is_at_home(parent) {
-            let mut known = self.between_stops.borrow_mut();
-            if let Some(&since) = known.at_home.get(&parent) {
-                known.at_home.insert(child, since);
-            }
+        if let Some(since) = self.at_home_since(parent) {
+            self.between_stops.borrow_mut().at_home.insert(child, since);
         }
     }
 
@@ -167,17 +164,21 @@ impl Paths {
 
     /// Whether a task has the learner's own root, and so is in its mount namespace.
     pub fn is_at_home(&self, tid: Tid) -> bool {
+        self.at_home_since(tid).is_some()
+    }
+
+    /// When it was last seen that it has.
+    fn at_home_since(&self, tid: Tid) -> Option<Instant> {
         let mut known = self.between_stops.borrow_mut();
-        if known.at_home.get(&tid).is_some_and(|since| since.elapsed() < FRESH) {
-            return true;
+        if let Some(&since) = known.at_home.get(&tid).filter(|since| since.elapsed() < FRESH) {
+            return Some(since);
         }
         let now = Instant::now();
-        let root = identity(format!("/proc/{}/root", tid.0)).ok().map(|(root, _)| root);
-        let at_home = root.is_some() && root == self.root;
-        if at_home {
+        let (root, _) = identity(format!("/proc/{}/root", tid.0)).ok()?;
+        (self.root == Some(root)).then(|| {
             known.at_home.insert(tid, now);
-        }
-        at_home
+            now
+        })
     }
 
     /// Where `path` starts; `None` where only a walk can tell: no name, or a directory without one.
