@@ -289,7 +289,7 @@ fn plain_claims<'d>(rule: &'d Rule, profile: &Profile) -> Vec<Claim<'d>> {
         }
         What::Queue { access, name } => {
             let name = name.as_ref().map_or_else(|| "any".to_owned(), |name| name.text().to_owned());
-            let all = QueueAccess::ALL.into_iter().filter(|one| access.is_empty() || access.contains(one));
+            let all = QueueAccess::ALL.iter().copied().filter(|one| access.is_empty() || access.contains(one));
             let claim = |one: QueueAccess| {
                 let wider = vec![("any".to_owned(), one.name().to_owned())];
                 plain(Kind::Queue, name.clone(), one.name().to_owned(), wider)

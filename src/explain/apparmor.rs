@@ -27,7 +27,7 @@ pub(super) fn read(text: &str) -> Vec<(&str, Reading)> {
 pub(super) fn line(line: &str) -> Reading {
     let text = line.trim();
     if let Some(gap) = text.strip_prefix("# Gap: ") {
-        let kind = gap.split(':').next().and_then(item::gap);
+        let kind = item::gap(gap);
         return kind.map_or(Reading::Unknown, |kind| Reading::rule(Topic::Gap(kind)));
     }
     match text {

@@ -93,7 +93,7 @@ fn seen(record: &Record, path: &AbsPath) -> bool {
 pub(super) fn capability(name: &str) -> Option<Capability> {
     let upper = name.to_ascii_uppercase();
     let full = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
-    Capability::ALL.iter().copied().find(|capability| capability.name() == full)
+    Capability::named(&full)
 }
 
 /// `openat`, `openat(2)`, `openat (x86_64)`, `x86_64 openat`, `SCMP_ARCH_X86_64`.
@@ -160,7 +160,7 @@ fn of_word(name: &str, record: &Record) -> Vec<Topic> {
     };
     topics.extend(kinds.filter(namespace).map(Topic::Namespace));
     topics.extend(limit(name));
-    topics.extend(gap(name).map(Topic::Gap));
+    topics.extend(GapKind::named(name).map(Topic::Gap));
     if name.parse::<SocketAddr>().is_ok() || name.starts_with('@') {
         topics.push(Topic::Address(name.to_owned()));
     }
@@ -183,9 +183,9 @@ pub(super) fn limit(name: &str) -> Option<Topic> {
     names.into_iter().find(|known| known == word).map(Topic::Limit)
 }
 
-/// A kind of gap.
-pub(super) fn gap(name: &str) -> Option<GapKind> {
-    GapKind::ALL.iter().copied().find(|kind| kind.name() == name)
+/// The kind of a gap with its detail, as every profile has them: `kind: detail`.
+pub(super) fn gap(text: &str) -> Option<GapKind> {
+    text.split(':').next().and_then(GapKind::named)
 }
 
 /// A number may be a port, an id or a call.

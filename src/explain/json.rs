@@ -112,7 +112,7 @@ impl Walk<'_> {
             }
             "flags[]" | "listenerPath" | "listenerMetadata" => Reading::fixed("how the filter is loaded"),
             "x-learn.gaps[]" => {
-                let kind = text.split(':').next().and_then(item::gap);
+                let kind = item::gap(text);
                 kind.map_or(Reading::Unknown, |kind| Reading::rule(Topic::Gap(kind)))
             }
             "x-learn.why[]" => {
@@ -207,7 +207,7 @@ fn capabilities(list: &Value) -> Reading {
 
 fn gaps(list: &Value) -> Reading {
     let texts = list.as_array().into_iter().flatten().filter_map(Value::as_str);
-    let kinds = texts.filter_map(|text| text.split(':').next().and_then(item::gap));
+    let kinds = texts.filter_map(item::gap);
     let topics: Vec<_> = kinds.map(Topic::Gap).collect();
     if topics.is_empty() { Reading::fixed("nothing is known to be missing") } else { Reading::Rule(topics) }
 }

@@ -53,7 +53,7 @@ fn named(text: &str) -> Vec<Topic> {
 
 fn comment_line(text: &str) -> Reading {
     if let Some(gap) = text.strip_prefix("Gap: ") {
-        let kind = gap.split(':').next().and_then(item::gap);
+        let kind = item::gap(gap);
         return kind.map_or(Reading::Unknown, |kind| Reading::rule(Topic::Gap(kind)));
     }
     let id = |text: &str| text.split([' ', ',']).next().and_then(|id| id.parse().ok());

@@ -204,68 +204,52 @@ impl<'de> Deserialize<'de> for CapabilitySet {
     }
 }
 
-macro_rules! capabilities {
-    ($($name:ident $text:literal)*) => {
-        /// A Linux capability (`capabilities(7)`); the discriminant is the kernel's number.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[expect(missing_docs, reason = "the names are those of capabilities(7)")]
-        pub enum Capability { $(#[serde(rename = $text)] $name),* }
-
-        impl Capability {
-            /// All of them, in the order of their numbers.
-            pub const ALL: &'static [Self] = &[$(Self::$name),*];
-
-            /// The name with prefix, such as `CAP_CHOWN`.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => $text),* }
-            }
-        }
-    };
-}
-
-capabilities! {
-    Chown "CAP_CHOWN"
-    DacOverride "CAP_DAC_OVERRIDE"
-    DacReadSearch "CAP_DAC_READ_SEARCH"
-    Fowner "CAP_FOWNER"
-    Fsetid "CAP_FSETID"
-    Kill "CAP_KILL"
-    Setgid "CAP_SETGID"
-    Setuid "CAP_SETUID"
-    Setpcap "CAP_SETPCAP"
-    LinuxImmutable "CAP_LINUX_IMMUTABLE"
-    NetBindService "CAP_NET_BIND_SERVICE"
-    NetBroadcast "CAP_NET_BROADCAST"
-    NetAdmin "CAP_NET_ADMIN"
-    NetRaw "CAP_NET_RAW"
-    IpcLock "CAP_IPC_LOCK"
-    IpcOwner "CAP_IPC_OWNER"
-    SysModule "CAP_SYS_MODULE"
-    SysRawio "CAP_SYS_RAWIO"
-    SysChroot "CAP_SYS_CHROOT"
-    SysPtrace "CAP_SYS_PTRACE"
-    SysPacct "CAP_SYS_PACCT"
-    SysAdmin "CAP_SYS_ADMIN"
-    SysBoot "CAP_SYS_BOOT"
-    SysNice "CAP_SYS_NICE"
-    SysResource "CAP_SYS_RESOURCE"
-    SysTime "CAP_SYS_TIME"
-    SysTtyConfig "CAP_SYS_TTY_CONFIG"
-    Mknod "CAP_MKNOD"
-    Lease "CAP_LEASE"
-    AuditWrite "CAP_AUDIT_WRITE"
-    AuditControl "CAP_AUDIT_CONTROL"
-    Setfcap "CAP_SETFCAP"
-    MacOverride "CAP_MAC_OVERRIDE"
-    MacAdmin "CAP_MAC_ADMIN"
-    Syslog "CAP_SYSLOG"
-    WakeAlarm "CAP_WAKE_ALARM"
-    BlockSuspend "CAP_BLOCK_SUSPEND"
-    AuditRead "CAP_AUDIT_READ"
-    Perfmon "CAP_PERFMON"
-    Bpf "CAP_BPF"
-    CheckpointRestore "CAP_CHECKPOINT_RESTORE"
+named! {
+    /// A Linux capability (`capabilities(7)`), by its name with prefix; the discriminant is the kernel's number.
+    #[expect(missing_docs, reason = "the names are those of capabilities(7)")]
+    Capability {
+        Chown "CAP_CHOWN"
+        DacOverride "CAP_DAC_OVERRIDE"
+        DacReadSearch "CAP_DAC_READ_SEARCH"
+        Fowner "CAP_FOWNER"
+        Fsetid "CAP_FSETID"
+        Kill "CAP_KILL"
+        Setgid "CAP_SETGID"
+        Setuid "CAP_SETUID"
+        Setpcap "CAP_SETPCAP"
+        LinuxImmutable "CAP_LINUX_IMMUTABLE"
+        NetBindService "CAP_NET_BIND_SERVICE"
+        NetBroadcast "CAP_NET_BROADCAST"
+        NetAdmin "CAP_NET_ADMIN"
+        NetRaw "CAP_NET_RAW"
+        IpcLock "CAP_IPC_LOCK"
+        IpcOwner "CAP_IPC_OWNER"
+        SysModule "CAP_SYS_MODULE"
+        SysRawio "CAP_SYS_RAWIO"
+        SysChroot "CAP_SYS_CHROOT"
+        SysPtrace "CAP_SYS_PTRACE"
+        SysPacct "CAP_SYS_PACCT"
+        SysAdmin "CAP_SYS_ADMIN"
+        SysBoot "CAP_SYS_BOOT"
+        SysNice "CAP_SYS_NICE"
+        SysResource "CAP_SYS_RESOURCE"
+        SysTime "CAP_SYS_TIME"
+        SysTtyConfig "CAP_SYS_TTY_CONFIG"
+        Mknod "CAP_MKNOD"
+        Lease "CAP_LEASE"
+        AuditWrite "CAP_AUDIT_WRITE"
+        AuditControl "CAP_AUDIT_CONTROL"
+        Setfcap "CAP_SETFCAP"
+        MacOverride "CAP_MAC_OVERRIDE"
+        MacAdmin "CAP_MAC_ADMIN"
+        Syslog "CAP_SYSLOG"
+        WakeAlarm "CAP_WAKE_ALARM"
+        BlockSuspend "CAP_BLOCK_SUSPEND"
+        AuditRead "CAP_AUDIT_READ"
+        Perfmon "CAP_PERFMON"
+        Bpf "CAP_BPF"
+        CheckpointRestore "CAP_CHECKPOINT_RESTORE"
+    }
 }
 
 impl fmt::Display for Capability {

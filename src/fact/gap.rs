@@ -11,48 +11,32 @@ pub struct Gap {
     pub detail: String,
 }
 
-macro_rules! kinds {
-    ($($(#[$meaning:meta])* $kind:ident $name:literal)*) => {
-        /// Kinds of loss.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum GapKind { $($(#[$meaning])* #[serde(rename = $name)] $kind),* }
-
-        impl GapKind {
-            /// Every kind.
-            pub const ALL: &'static [Self] = &[$(Self::$kind),*];
-
-            /// The name used in records and messages.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$kind => $name),* }
-            }
-        }
-    };
-}
-
-kinds! {
-    /// io_uring was used: its operations are not system calls.
-    IoUring "io-uring"
-    /// A task that was not traced, or not to its end.
-    Untraced "untraced"
-    /// The workload uses ptrace itself, which fails while it is traced.
-    TracesItself "traces-itself"
-    /// The workload listens to a seccomp filter of its own, which fails while it is traced in the usual way.
-    ListensItself "listens-itself"
-    /// A set-user-ID or file-capability program that gained nothing because it was traced.
-    Unprivileged "unprivileged"
-    /// A call that no table names.
-    UnnamedSyscall "unnamed-syscall"
-    /// A call of an architecture that this program does not know.
-    ForeignArch "foreign-arch"
-    /// Memory of the workload that could not be read, or held no legal value.
-    Unreadable "unreadable"
-    /// A path that could not be resolved, or cannot be expressed.
-    UnknownPath "unknown-path"
-    /// A small set that reached its limit: further values were not kept.
-    Limit "limit"
-    /// Something seen that an output format has no words for.
-    Inexpressible "inexpressible"
-    /// A record that was to be merged and could not be read.
-    Skipped "skipped"
+named! {
+    /// Kinds of loss.
+    GapKind {
+        /// io_uring was used: its operations are not system calls.
+        IoUring "io-uring"
+        /// A task that was not traced, or not to its end.
+        Untraced "untraced"
+        /// The workload uses ptrace itself, which fails while it is traced.
+        TracesItself "traces-itself"
+        /// The workload listens to a seccomp filter of its own, which fails while it is traced in the usual way.
+        ListensItself "listens-itself"
+        /// A set-user-ID or file-capability program that gained nothing because it was traced.
+        Unprivileged "unprivileged"
+        /// A call that no table names.
+        UnnamedSyscall "unnamed-syscall"
+        /// A call of an architecture that this program does not know.
+        ForeignArch "foreign-arch"
+        /// Memory of the workload that could not be read, or held no legal value.
+        Unreadable "unreadable"
+        /// A path that could not be resolved, or cannot be expressed.
+        UnknownPath "unknown-path"
+        /// A small set that reached its limit: further values were not kept.
+        Limit "limit"
+        /// Something seen that an output format has no words for.
+        Inexpressible "inexpressible"
+        /// A record that was to be merged and could not be read.
+        Skipped "skipped"
+    }
 }

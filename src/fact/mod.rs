@@ -3,6 +3,35 @@
 //! Equal behaviour gives equal facts. Everything here is plain data with kernel-given values; judgement (is this
 //! capability needed, is this path volatile) belongs to `infer`.
 
+/// An enum whose values have names, by which records and messages call them.
+macro_rules! named {
+    ($(#[$about:meta])* $kind:ident { $($(#[$meaning:meta])* $value:ident $name:literal)* }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum $kind { $($(#[$meaning])* #[serde(rename = $name)] $value),* }
+
+        impl $kind {
+            /// All of them, in their order.
+            pub const ALL: &'static [Self] = &[$(Self::$value),*];
+
+            /// The name.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$value => $name),* }
+            }
+
+            /// The one with this name.
+            #[must_use]
+            pub fn named(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$value),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
 mod capability;
 mod file;
 mod gap;
@@ -211,36 +240,16 @@ pub struct QueueFact {
     pub access: QueueAccess,
 }
 
-/// What was done with a message queue, in AppArmor's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the names are those of apparmor.d(5)")]
-pub enum QueueAccess {
-    Create,
-    Open,
-    Delete,
-    Read,
-    Write,
-    Getattr,
-    Setattr,
-}
-
-impl QueueAccess {
-    /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Create, Self::Open, Self::Delete, Self::Read, Self::Write, Self::Getattr, Self::Setattr];
-
-    /// The name used in records and rules.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Create => "create",
-            Self::Open => "open",
-            Self::Delete => "delete",
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Getattr => "getattr",
-            Self::Setattr => "setattr",
-        }
+named! {
+    /// What was done with a message queue, in AppArmor's words.
+    #[expect(missing_docs, reason = "the names are those of apparmor.d(5)")]
+    QueueAccess {
+        Create "create"
+        Open "open"
+        Delete "delete"
+        Read "read"
+        Write "write"
+        Getattr "getattr"
+        Setattr "setattr"
     }
 }

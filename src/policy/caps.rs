@@ -31,8 +31,7 @@ struct Named {
 /// The capability of a name, with or without `CAP_`, in small letters or capitals.
 fn named(name: &str) -> Result<Capability, NoCapability> {
     let upper = name.trim().to_ascii_uppercase();
-    let known = |known: &&Capability| known.name() == upper || known.name().strip_prefix("CAP_") == Some(&upper);
-    let found = Capability::ALL.iter().find(known).copied();
+    let found = Capability::named(&upper).or_else(|| Capability::named(&format!("CAP_{upper}")));
     found.ok_or_else(|| NoCapability(format!("`{name}` is none")))
 }
 

@@ -45,7 +45,7 @@ pub fn queue_accesses(word: &str) -> Option<Vec<QueueAccess>> {
         "r" => Some(vec![QueueAccess::Read]),
         "w" => Some(vec![QueueAccess::Write]),
         "rw" | "wr" => Some(vec![QueueAccess::Read, QueueAccess::Write]),
-        _ => QueueAccess::ALL.into_iter().find(|access| access.name() == word).map(|access| vec![access]),
+        _ => QueueAccess::named(word).map(|access| vec![access]),
     }
 }
 

@@ -88,7 +88,7 @@ impl Word for Cap {
     const WHAT: &'static str = "capability";
 
     fn of(text: &str) -> Option<Self> {
-        Capability::ALL.iter().find(|known| known.name() == text).copied().map(Self)
+        Capability::named(text).map(Self)
     }
 }
 

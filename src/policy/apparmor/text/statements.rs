@@ -88,10 +88,7 @@ fn shown(token: &Token) -> String {
 }
 
 fn capability(words: &[Token]) -> Read<What> {
-    let known = |word: &Token| {
-        let name = format!("CAP_{}", string(word).to_ascii_uppercase());
-        Capability::ALL.iter().copied().find(|capability| capability.name() == name)
-    };
+    let known = |word: &Token| Capability::named(&format!("CAP_{}", string(word).to_ascii_uppercase()));
     let mut capabilities = BTreeSet::new();
     for word in words {
         match known(word) {
